@@ -1,0 +1,177 @@
+"""Builds the extension modules and puts a BLAS beside them; everything else is in pyproject.toml.
+
+Environment variables:
+
+TENSORGRAD_BLAS   bundled (the default) copies the library of scipy-openblas32 into the package,
+                  system takes the system's BLAS, none leaves the plain matrix product.
+TENSORGRAD_DEBUG  1 builds with bounds checks and AddressSanitizer, in a build directory of its own.
+"""
+
+import filecmp
+import os
+import shutil
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("TENSORGRAD_DEBUG", "0") not in ("", "0")
+BLAS = os.environ.get("TENSORGRAD_BLAS") or "bundled"
+
+DIRECTIVES = {
+    "language_level": 3,
+    "binding": True,
+    "boundscheck": True,
+    "wraparound": True,
+    "cdivision": True,
+    "embedsignature": False,
+    "initializedcheck": False,
+}
+# The oldest NumPy whose C API may be called; NumPy 1.26 is served by that of 1.25.
+MACROS = [
+    ("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION"),
+    ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION"),
+]
+WARNINGS = ["-std=gnu11", "-Wno-unused-function"]
+if DEBUG:
+    COMPILE_ARGS = ["-O1", "-g", "-fsanitize=address", "-fno-omit-frame-pointer"]
+    LINK_ARGS = ["-fsanitize=address"]
+else:
+    # -g0 and -s: Python's own flags often ask for debug information, which would triple the size.
+    COMPILE_ARGS = ["-O2", "-g0", "-ftree-vectorize", "-fvisibility=hidden"]
+    LINK_ARGS = ["-Wl,-s"]
+COMPILE_ARGS += ["-fno-math-errno", "-fno-trapping-math", *WARNINGS]
+
+
+def cpu_count():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def extensions():
+    """One extension module for each .pyx, each depending on every .pxd and header there is."""
+    package = Path("tensorgrad")
+    floor_plans = sorted(str(path) for pattern in ("*.pxd", "*.h") for path in package.rglob(pattern))
+    return [
+        Extension(
+            ".".join(path.with_suffix("").parts),
+            sources=[str(path)],
+            depends=floor_plans,
+            include_dirs=["tensorgrad/_core", "tensorgrad/kernels/cpu"],
+            define_macros=MACROS,
+            extra_compile_args=COMPILE_ARGS,
+            extra_link_args=LINK_ARGS,
+            libraries=["m", "dl"],
+        )
+        for path in sorted(package.rglob("*.pyx"))
+    ]
+
+
+def bundled_blas():
+    """Paths of scipy-openblas32's shared library and licences, and what its symbols are wrapped in."""
+    from importlib.metadata import files
+
+    paths = [Path(path.locate()) for path in files("scipy-openblas32") or []]
+    libraries = [path for path in paths if path.suffix in (".so", ".dylib") and path.parent.name == "lib"]
+    licences = [path for path in paths if "LICENSE" in path.name.upper()]
+    if len(libraries) != 1 or not licences:
+        raise RuntimeError("scipy-openblas32 has no shared library, or no licence, where it is looked for")
+    return libraries + licences, (libraries[0].name, "scipy_", "")
+
+
+def system_blas():
+    """The name under which the dynamic linker finds a CBLAS with 32-bit integers."""
+    import ctypes
+    import ctypes.util
+
+    for name in ("openblas", "cblas", "blas", "blis", "mkl_rt"):
+        library = ctypes.util.find_library(name)
+        if library and hasattr(ctypes.CDLL(library), "cblas_sgemm"):
+            return [], (library, "", "")
+    raise RuntimeError("TENSORGRAD_BLAS=system: no library with cblas_sgemm was found")
+
+
+def install_blas(directory):
+    """Fill tensorgrad/_blas.
+
+    library.txt has three lines: the library, the prefix and the suffix of its symbols. The library
+    lies beside library.txt, or else is a name for the dynamic linker. Without BLAS the line is empty.
+    """
+    sources = {"bundled": bundled_blas, "system": system_blas, "none": lambda: ([], ("", "", ""))}
+    if BLAS not in sources:
+        raise RuntimeError(f"TENSORGRAD_BLAS must be one of {', '.join(sources)}, not {BLAS!r}")
+    paths, lines = sources[BLAS]()
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in directory.iterdir():
+        if path.name not in {source.name for source in paths}:
+            path.unlink()
+    for path in paths:
+        target = directory / path.name
+        if not target.exists() or not filecmp.cmp(path, target):
+            shutil.copy2(path, target)
+    (directory / "library.txt").write_text("".join(f"{line}\n" for line in lines))
+
+
+class BuildExt(build_ext):
+    def finalize_options(self):
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = cpu_count()
+
+    def run(self):
+        super().run()  # an in-place build, too, goes through build_lib
+        if self.inplace:
+            install_blas(Path("tensorgrad/_blas"))
+        else:
+            install_blas(Path(self.build_lib, "tensorgrad/_blas"))
+            self.remove_stale_outputs()
+
+    def build_extensions(self):
+        # Here and not at import: a build of the sdist or of the metadata needs neither of the two.
+        import Cython
+        import numpy
+        from Cython.Build import cythonize
+
+        versions = Cython.__version__, numpy.__version__
+        configuration = repr((COMPILE_ARGS, LINK_ARGS, MACROS, DIRECTIVES, *versions))
+        stamp = Path(self.build_temp, "configuration.txt")
+        if not stamp.exists() or stamp.read_text() != configuration:
+            self.force = True
+        generated = cythonize(
+            self.extensions,
+            build_dir=str(Path(self.build_temp, "cython")),
+            compiler_directives=DIRECTIVES,
+            nthreads=self.parallel,
+            force=self.force,
+        )
+        sources = {extension.name: extension.sources for extension in generated}
+        for extension in self.extensions:
+            extension.sources = sources[extension.name]
+            extension.include_dirs.append(numpy.get_include())
+        # The longest first, so that no processor is left with one of them at the end.
+        self.extensions.sort(key=lambda extension: os.path.getsize(extension.sources[0]), reverse=True)
+        super().build_extensions()
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(configuration)
+
+    def get_outputs(self):
+        outputs = super().get_outputs()
+        if not self.inplace:
+            outputs += map(str, Path(self.build_lib, "tensorgrad/_blas").glob("*"))
+        return outputs
+
+    def remove_stale_outputs(self):
+        """Builds from a checkout share build_lib, and what lies there is installed, renamed files too."""
+        modules = self.get_finalized_command("build_py").get_outputs(include_bytecode=False)
+        known = {os.path.abspath(path) for path in modules + self.get_outputs()}
+        for path in Path(self.build_lib).rglob("*"):
+            if path.is_file() and os.path.abspath(path) not in known:
+                path.unlink()
+
+
+# setuptools' build backend runs this file as __main__, too; a worker process of cythonize does not.
+if __name__ == "__main__":
+    setup(
+        ext_modules=extensions(),
+        cmdclass={"build_ext": BuildExt},
+        options={"build": {"build_base": "build/debug"}} if DEBUG else {},
+    )

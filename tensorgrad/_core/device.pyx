@@ -1,0 +1,196 @@
+"""Devices: their names, their backends, and the registry that finds plugins.
+
+A plugin is a distribution with an entry point in the group ``tensorgrad.devices``; the entry
+point's name is the device type. Entry points are scanned when a type that is not built in is first
+named, and just that plugin is imported, so that a broken plugin harms nobody who does not use it.
+"""
+import os
+
+CONTRACT_VERSION = 1
+
+cdef dict _interned = {}
+cdef dict _backends = {}
+
+
+cdef class device:
+    """A device type with an optional index, such as ``device("cpu")`` or ``device("cuda", 1)``.
+
+    Parameters
+    ----------
+    type : str or device
+        The device type, with or without an index: ``"cuda:0"``.
+    index : int, optional
+        The index, when `type` does not hold it.
+
+    Examples
+    --------
+    >>> import tensorgrad
+    >>> tensorgrad.device("cpu")
+    device(type='cpu')
+    """
+
+    def __init__(self, type, index=None):
+        cdef str name
+        if isinstance(type, device):
+            if index is not None:
+                raise RuntimeError("device(): an index was given twice")
+            self.type, self.number = (<device>type).type, (<device>type).number
+            return
+        if not isinstance(type, str):
+            raise TypeError(f"device(): argument 'type' must be str, not {type.__class__.__name__}")
+        name = type
+        if ":" in name:
+            name, _, number = name.partition(":")
+            if index is not None or not number.isdecimal() or (len(number) > 1 and number[0] == "0"):
+                raise RuntimeError(f"Invalid device string: '{type}'")
+            index = int(number)
+        if not name.isidentifier():
+            raise RuntimeError(f"Invalid device string: '{type}'")
+        if index is not None and not 0 <= index < 128:
+            raise RuntimeError(f"Device index must be between 0 and 127, got {index}")
+        self.type, self.number = name, -1 if index is None else index
+
+    @property
+    def index(self):
+        return None if self.number < 0 else self.number
+
+    def __str__(self):
+        return self.type if self.number < 0 else f"{self.type}:{self.number}"
+
+    def __repr__(self):
+        return f"device(type='{self.type}')" if self.number < 0 else f"device(type='{self.type}', index={self.number})"
+
+    def __eq__(self, other):
+        return isinstance(other, device) and self.type == (<device>other).type and self.number == (<device>other).number
+
+    def __hash__(self):
+        return hash((self.type, self.number))
+
+    def __reduce__(self):
+        return device, (str(self),)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+cdef device _intern(str name, int number):
+    key = (name, number)
+    cdef device d = _interned.get(key)
+    if d is None:
+        d = device.__new__(device)
+        d.type, d.number = name, number
+        if name == "cpu":
+            d.table = cpu_table
+        _interned[key] = d
+    return d
+
+
+cpu_table = NULL
+cpu = _intern("cpu", -1)
+
+
+cdef void set_cpu_table(const tg_kernel_table* table):
+    global cpu_table
+    cpu_table = table
+    for d in _interned.values():
+        if (<device>d).type == "cpu":
+            (<device>d).table = table
+
+
+cdef device as_device(object x):
+    if x is None:
+        return cpu
+    cdef device d
+    if isinstance(x, device):
+        d = x
+    elif isinstance(x, str):
+        d = device(x)
+    elif isinstance(x, int) and not isinstance(x, bool):
+        d = device("cuda", x)
+    else:
+        raise TypeError(f"device must be a str, an int or a tensorgrad.device, not {type(x).__name__}")
+    return _intern(d.type, d.number)      # the core compares devices by identity
+
+
+cdef device memory_device(device d):
+    """The device as a tensor shows it: with its backend loaded and, for a plugin, with an index."""
+    if d.type == "cpu":
+        return cpu
+    backend = find_backend(d.type)
+    cdef int number = d.number
+    if number < 0:
+        number = backend.current_device()
+    if number >= backend.device_count():
+        raise RuntimeError(f"device '{d.type}:{number}' does not exist: the backend has {backend.device_count()} device(s)")
+    cdef device full = _intern(d.type, number)
+    full.backend = backend
+    return full
+
+
+def register_backend(str name, backend):
+    """Make `backend` (an instance of `tensorgrad.devices.Backend`) the device type `name`.
+
+    Plugins are found through entry points and need not call this; it is for devices made in a program.
+    """
+    if name == "cpu":
+        raise RuntimeError("the device type 'cpu' is built in")
+    version = getattr(backend, "contract_version", None)
+    if version != CONTRACT_VERSION:
+        raise RuntimeError(
+            f"the backend of device type '{name}' is built for contract version {version}; "
+            f"this tensorgrad speaks version {CONTRACT_VERSION}: install a matching release of the plugin")
+    _backends[name] = backend
+
+
+def registered_backends():
+    """The device types whose backends are loaded, with the backends."""
+    return dict(_backends)
+
+
+def plugin_entry_points():
+    """Every entry point in the group `tensorgrad.devices`, by name; metadata only, nothing is imported."""
+    from importlib.metadata import entry_points
+    found = {}
+    for entry in entry_points(group="tensorgrad.devices"):
+        found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def _allowed(str name):
+    allowed = os.environ.get("TENSORGRAD_PLUGINS")
+    return allowed is None or name in [x.strip() for x in allowed.split(",")]
+
+
+def find_backend(str name):
+    """The backend of device type `name`, loading its plugin if need be.
+
+    Raises
+    ------
+    RuntimeError
+        When no plugin offers the type, several do, or the one that does fails to load (its error is the cause).
+    """
+    backend = _backends.get(name)
+    if backend is not None:
+        return backend
+    if not _allowed(name):
+        raise RuntimeError(f"the device type '{name}' is not among TENSORGRAD_PLUGINS={os.environ['TENSORGRAD_PLUGINS']!r}")
+    entries = plugin_entry_points().get(name, [])
+    if not entries:
+        raise RuntimeError(
+            f"tensorgrad has no device type '{name}': no installed distribution offers it. "
+            f"A plugin (for example tensorgrad-{name}) declares it under [project.entry-points.\"tensorgrad.devices\"]")
+    if len(entries) > 1:
+        names = ", ".join(sorted(f"{e.dist.name} {e.dist.version}" for e in entries))
+        raise RuntimeError(f"several distributions offer the device type '{name}': {names}; uninstall all but one")
+    entry = entries[0]
+    try:
+        backend = entry.load()()
+        register_backend(name, backend)
+    except Exception as error:
+        raise RuntimeError(
+            f"the plugin {entry.dist.name} {entry.dist.version} for device type '{name}' could not be loaded "
+            f"({entry.value}): {type(error).__name__}: {error}") from error
+    return backend

@@ -1,0 +1,551 @@
+"""The backward traversal.
+
+`run_backward` counts how many gradients each reachable node will receive, then runs the nodes in an
+order in which all of a node's gradients have arrived before it runs: among the ready ones the most
+recently recorded first. Nothing recurses, and what one run knows of a node lives in the run's own
+map, so that several threads may traverse one graph.
+"""
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
+from libc.stdint cimport int8_t, int32_t, int64_t
+from libc.stdlib cimport free, malloc, realloc
+
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, dtype
+from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
+from tensorgrad._core.graph cimport AccumulateGrad, accumulator_of, node_name
+from tensorgrad._core.operator cimport Operator, call1, call2, handle
+from tensorgrad._core.types cimport (
+    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, level_of, meta_of, release_saved,
+    size_from)
+from tensorgrad._core.view cimport CopySlices, grad_fn_of
+
+cdef extern from "node_map.h":
+    ctypedef struct tg_node_entry:
+        void* node
+        void* grads
+        int32_t waiting
+        int8_t wanted
+        int8_t captured
+    ctypedef struct tg_node_map:
+        tg_node_entry* entries
+        int64_t size
+        int64_t count
+    tg_node_entry* tg_node_find(const tg_node_map* m, const void* node)
+    tg_node_entry* tg_node_insert(tg_node_map* m, void* node, int* is_new)
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject* o)
+
+cdef Operator op_add = handle("add")
+cdef Operator op_add_ = handle("add_")
+cdef Operator op_sum_to_size = handle("sum_to_size")
+cdef Operator op_expand = handle("expand")
+cdef Operator op_to = handle("to")
+cdef Operator op_real = handle("real")
+cdef Operator op_isnan = handle("isnan")
+cdef Operator op_any = handle("any")
+
+import threading
+
+_running = threading.local()
+
+
+def current_node():
+    """The node that backward is running in this thread, or None."""
+    stack = getattr(_running, "stack", None)
+    return stack[-1] if stack else None
+
+
+cdef class Heap:
+    """Ready nodes, the latest recorded first."""
+    cdef PyObject** items
+    cdef int64_t count, size
+
+    def __dealloc__(self):
+        free(self.items)
+
+    cdef int push(self, PyObject* node) except -1:
+        cdef int64_t i = self.count, parent
+        cdef PyObject** grown
+        if self.count == self.size:
+            self.size = 2 * self.size if self.size else 64
+            grown = <PyObject**>realloc(self.items, self.size * sizeof(PyObject*))
+            if grown == NULL:
+                raise MemoryError("out of memory in backward")
+            self.items = grown
+        self.count += 1
+        while i > 0:
+            parent = (i - 1) >> 1
+            if (<NodeBase>self.items[parent]).sequence >= (<NodeBase>node).sequence:
+                break
+            self.items[i] = self.items[parent]
+            i = parent
+        self.items[i] = node
+        return 0
+
+    cdef PyObject* pop(self) noexcept:
+        cdef PyObject* top = self.items[0]
+        cdef PyObject* last
+        cdef int64_t i = 0, child
+        self.count -= 1
+        last = self.items[self.count]
+        while True:
+            child = 2 * i + 1
+            if child >= self.count:
+                break
+            if child + 1 < self.count and (<NodeBase>self.items[child + 1]).sequence > (<NodeBase>self.items[child]).sequence:
+                child += 1
+            if (<NodeBase>self.items[child]).sequence <= (<NodeBase>last).sequence:
+                break
+            self.items[i] = self.items[child]
+            i = child
+        self.items[i] = last
+        return top
+
+
+cdef class Run:
+    """One backward run."""
+    cdef tg_node_map map
+    cdef Heap ready
+    cdef list roots             # keeps the graph alive while it is traversed
+    cdef dict captures          # node -> {output_nr: [positions]}
+    cdef list captured
+    cdef bint keep_graph, accumulate, create_graph
+
+    def __dealloc__(self):
+        cdef int64_t i
+        for i in range(self.map.size):
+            if self.map.entries[i].node != NULL:
+                Py_XDECREF(<PyObject*>self.map.entries[i].grads)
+                Py_XDECREF(<PyObject*>self.map.entries[i].node)
+        free(self.map.entries)
+
+    cdef tg_node_entry* entry(self, PyObject* node) except NULL:
+        cdef int is_new
+        cdef tg_node_entry* e = tg_node_insert(&self.map, node, &is_new)
+        if e == NULL:
+            raise MemoryError("out of memory in backward")
+        if is_new:
+            Py_INCREF(<object>node)
+        return e
+
+    cdef int count_dependencies(self) except -1:
+        """Visit every reachable node once; each counts the edges that lead to it."""
+        cdef list stack = []
+        cdef NodeBase node
+        cdef PyObject* target
+        cdef int i
+        cdef int64_t before
+        for root in self.roots:
+            before = self.map.count
+            self.entry(<PyObject*>root)
+            if self.map.count > before:
+                stack.append(root)
+        while stack:
+            node = <NodeBase>stack.pop()
+            for i in range(node.n_edges):
+                target = node.edges[i].node
+                if target == NULL:
+                    continue
+                before = self.map.count
+                self.entry(target).waiting += 1
+                if self.map.count > before:
+                    stack.append(<object>target)
+        return 0
+
+    cdef int mark_wanted(self) except -1:
+        """With named inputs, only what lies on a path to one of them is run: children before parents, iteratively."""
+        cdef list stack = [(root, 0) for root in self.roots]
+        cdef set seen = set()
+        cdef NodeBase node
+        cdef tg_node_entry* e
+        cdef int i
+        cdef bint wanted
+        while stack:
+            node, done = stack.pop()
+            if done:
+                wanted = False
+                for i in range(node.n_edges):
+                    if node.edges[i].node != NULL:
+                        e = tg_node_find(&self.map, node.edges[i].node)
+                        if e.wanted or e.captured:
+                            wanted = True
+                            break
+                tg_node_find(&self.map, <PyObject*>node).wanted = wanted
+                continue
+            if node in seen:
+                continue
+            seen.add(node)
+            stack.append((node, 1))
+            for i in range(node.n_edges):
+                if node.edges[i].node != NULL and <object>node.edges[i].node not in seen:
+                    stack.append((<object>node.edges[i].node, 0))
+        return 0
+
+    cdef int deliver(self, PyObject* target, int output_nr, object grad) except -1:
+        """Add `grad` to what has arrived at output `output_nr` of `target`."""
+        cdef tg_node_entry* e = tg_node_find(&self.map, target)
+        cdef list grads
+        cdef TensorBase old
+        if grad is None:
+            return 0
+        if e.grads == NULL:
+            grads = [None] * (<NodeBase>target).n_outputs
+            Py_INCREF(grads)
+            e.grads = <void*>grads
+        grads = <list>e.grads
+        if grads[output_nr] is None:
+            grads[output_nr] = grad
+            return 0
+        old = <TensorBase>grads[output_nr]
+        # The sum goes into a buffer that nobody else holds; with create_graph the addition is recorded.
+        if (not self.create_graph and Py_REFCNT(<PyObject*>old) == 2 and old.grad_fn is None and old.meta is None
+                and old.wrap is None and (<TensorBase>grad).wrap is None
+                and old.flags & CONTIGUOUS and Py_REFCNT(<PyObject*>old.storage) == 1 and old.storage.owner is None):
+            call2(op_add_, old, grad)
+        else:
+            grads[output_nr] = call2(op_add, old, grad)
+        return 0
+
+    cdef int run(self) except -1:
+        cdef tg_node_entry* e
+        cdef NodeBase node
+        cdef PyObject* target
+        cdef list grads, result
+        cdef int i
+        cdef object seen_root
+        for root in set(self.roots):
+            if tg_node_find(&self.map, <PyObject*>root).waiting == 0:
+                self.ready.push(<PyObject*>root)
+        while self.ready.count:
+            node = <NodeBase>self.ready.pop()
+            e = tg_node_find(&self.map, <PyObject*>node)
+            grads = None
+            if e.grads != NULL:
+                grads = <list>e.grads
+                Py_XDECREF(<PyObject*>e.grads)
+                e.grads = NULL
+            if grads is not None:
+                if node.hooks is not None or node.is_accumulator:
+                    run_prehooks(node, grads)
+                if e.captured:
+                    self.capture(node, grads)
+            result = None
+            if grads is not None and e.wanted:
+                result = self.run_node(node, grads)
+            for i in range(node.n_edges):
+                target = node.edges[i].node
+                if target == NULL:
+                    continue
+                e = tg_node_find(&self.map, target)
+                if result is not None and (e.wanted or e.captured):
+                    self.deliver(target, node.edges[i].output_nr,
+                                 validated(node, i, result[i] if i < len(result) else None))
+                    e = tg_node_find(&self.map, target)
+                e.waiting -= 1
+                if e.waiting == 0:
+                    self.ready.push(target)
+            if not self.keep_graph and result is not None:
+                release_node(node)
+            if result is not None:
+                result.clear()
+        return 0
+
+    cdef list run_node(self, NodeBase node, list grads):
+        cdef list result
+        cdef object inputs
+        cdef NodeHooks hooks = node.hooks
+        cdef bint watched = anomaly_mode().enabled
+        if node.runner == NULL:
+            raise RuntimeError(f"{node_name(node)} cannot be run")
+        stack = None
+        if watched or hooks is not None:
+            stack = getattr(_running, "stack", None)
+            if stack is None:
+                stack = _running.stack = []
+            stack.append(node)
+        given = tuple(grads) if hooks is not None and hooks.post is not None else None
+        try:
+            result = <list>node.runner(node, grads)
+        except Exception as error:
+            if watched:
+                explain_anomaly(node)
+            raise
+        finally:
+            if stack is not None:
+                stack.pop()
+        if watched and anomaly_mode().check_nan:
+            check_nan(node, result)
+        if given is not None:
+            for hook in list(hooks.post.values()):
+                inputs = tuple(result)
+                replaced = hook(inputs, given)
+                if replaced is not None:
+                    replaced = replaced if isinstance(replaced, tuple) else (replaced,)
+                    if len(replaced) != len(inputs):
+                        raise RuntimeError(f"hook '{_name(hook)}' has returned an incorrect number of values "
+                                           f"(got {len(replaced)}, but expected {len(inputs)})")
+                    result = list(replaced)
+        return result
+
+    cdef int capture(self, NodeBase node, list grads) except -1:
+        for output_nr, positions in self.captures[node].items():
+            for position in positions:
+                self.captured[position] = grads[output_nr]
+        return 0
+
+
+def _name(hook):
+    return getattr(hook, "__name__", repr(hook))
+
+
+cdef int release_node(NodeBase node) except -1:
+    if isinstance(node, CopySlices):
+        release_node((<tuple>node.context)[0])
+    if node.n_saved:
+        release_saved(node)
+        node.released = True
+    return 0
+
+
+cdef int run_prehooks(NodeBase node, list grads) except -1:
+    """Tensor hooks first, then what retains gradients, then the node's own prehooks."""
+    cdef NodeHooks hooks = node.hooks
+    cdef TensorBase x
+    if node.is_accumulator:
+        x = <TensorBase>node.context
+        if x.meta is not None and x.meta.hooks and grads[0] is not None:
+            for hook in list(x.meta.hooks.values()):
+                grads[0] = hooked(hook, grads[0])
+    if hooks is None:
+        return 0
+    if hooks.tensor_pre is not None:
+        for output_nr, registered in hooks.tensor_pre.items():
+            if grads[output_nr] is not None:
+                for hook in list(registered.values()):
+                    grads[output_nr] = hooked(hook, grads[output_nr])
+    if hooks.retains is not None:
+        for output_nr, reference in list(hooks.retains.items()):
+            x = reference()
+            if x is not None and grads[output_nr] is not None:
+                if meta_of(x).grad is None:
+                    meta_of(x).grad = call1(handle("clone"), grads[output_nr])
+                else:
+                    meta_of(x).grad = call2(op_add, meta_of(x).grad, grads[output_nr])
+    if hooks.pre is not None:
+        for hook in list(hooks.pre.values()):
+            replaced = hook(tuple(grads))
+            if replaced is not None:
+                replaced = replaced if isinstance(replaced, tuple) else (replaced,)
+                if len(replaced) != len(grads):
+                    raise RuntimeError(f"hook '{_name(hook)}' has returned an incorrect number of values "
+                                       f"(got {len(replaced)}, but expected {len(grads)})")
+                grads[:] = replaced
+    return 0
+
+
+cdef object hooked(object hook, TensorBase grad):
+    cdef object replaced = hook(grad)
+    cdef TensorBase new
+    if replaced is None:
+        return grad
+    if not isinstance(replaced, TensorBase):
+        raise TypeError(f"expected Tensor, but hook '{_name(hook)}' has returned {type(replaced).__name__}")
+    new = <TensorBase>replaced
+    if new.ndim != grad.ndim or any([new.shape[d] != grad.shape[d] for d in range(grad.ndim)]):
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the size of value")
+    if new.dtype is not grad.dtype:
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {grad.dtype}, is {new.dtype})")
+    return new
+
+
+cdef object validated(NodeBase node, int i, object grad):
+    """A gradient as the input it belongs to wants it: of its shape, dtype and realness."""
+    cdef NodeBase target = <NodeBase>node.edges[i].node
+    cdef OutputMeta* m = &target.outputs[node.edges[i].output_nr]
+    cdef TensorBase g
+    cdef int64_t* dims
+    cdef int d
+    cdef bint same = True
+    if grad is None:
+        return None
+    if not isinstance(grad, TensorBase):
+        raise TypeError(f"{node_name(node)} returned a gradient of type {type(grad).__name__} for its input {i}; expected a "
+                        "Tensor or None")
+    g = <TensorBase>grad
+    dims = m.big if m.big != NULL else &m.dims[0]
+    if g.ndim == m.ndim:
+        for d in range(g.ndim):
+            if g.shape[d] != dims[d]:
+                same = False
+                break
+    else:
+        same = False
+    if not same:
+        shape = tuple([dims[d] for d in range(m.ndim)])
+        if not _reducible(g, m.ndim, dims):
+            raise RuntimeError(f"Function {node_name(node)} returned an invalid gradient at index {i} - got "
+                               f"{[g.shape[d] for d in range(g.ndim)]} but expected shape compatible with {list(shape)}")
+        g = call2(op_sum_to_size, g, shape)
+    if g.dtype is not <object>m.dtype:
+        if g.dtype.category == CAT_COMPLEX and (<dtype>m.dtype).category != CAT_COMPLEX:
+            g = call1(op_real, g)
+        if g.dtype is not <object>m.dtype and (<dtype>m.dtype).category >= CAT_FLOAT:
+            g = call2(op_to, g, <object>m.dtype)
+    if g.wrap is None and g.storage is not None and <PyObject*>g.storage.device != m.device:
+        # a zero-dimensional CPU tensor that joined another device gets its gradient back on the CPU
+        g = call2(op_to, g, <object>m.device)
+    return g
+
+
+cdef bint _reducible(TensorBase g, int ndim, int64_t* dims):
+    cdef int d
+    if ndim > g.ndim:
+        return False
+    for d in range(ndim):
+        if dims[d] != g.shape[g.ndim - ndim + d] and dims[d] != 1:
+            return False
+    return True
+
+
+cdef int check_nan(NodeBase node, list grads) except -1:
+    for i, g in enumerate(grads):
+        if isinstance(g, TensorBase) and (<TensorBase>g).dtype.category >= CAT_FLOAT and call1(op_any, call1(op_isnan, g)).item():
+            explain_anomaly(node)
+            raise RuntimeError(f"Function '{node_name(node)}' returned nan values in its {i}th output.")
+    return 0
+
+
+cdef int explain_anomaly(NodeBase node) except -1:
+    """Show where in the forward computation a failing node was made."""
+    import warnings
+    if node.extra is None or "traceback" not in node.extra:
+        warnings.warn(f"Error detected in {node_name(node)}. No forward pass information available. Enable detect anomaly during "
+                      "forward pass for more information.", stacklevel=1)
+        return 0
+    warnings.warn(f"Error detected in {node_name(node)}. Traceback of forward call that caused the error:\n"
+                  f"{''.join(node.extra['traceback'])}", stacklevel=1)
+    parent = node.extra.get("parent")
+    if parent is not None and (<NodeBase>parent).extra is not None and "traceback" in (<NodeBase>parent).extra:
+        warnings.warn(f"\n\nPrevious calculation was induced by {node_name(parent)}. Traceback of forward call that induced the "
+                      f"previous calculation:\n{''.join((<NodeBase>parent).extra['traceback'])}", stacklevel=1)
+    return 0
+
+
+cdef tuple edge_of(object root):
+    """(node, output number) of a tensor or of a gradient edge; (None, 0) where no gradient flows."""
+    cdef TensorBase x
+    if not isinstance(root, TensorBase):
+        return root[0], root[1]
+    x = <TensorBase>root
+    node = grad_fn_of(x)
+    if node is not None:
+        return node, x.output_nr
+    if x.flags & REQUIRES_GRAD:
+        return accumulator_of(x), 0
+    return None, 0
+
+
+def gradient_edge_of(root):
+    return edge_of(root)
+
+
+def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, inputs, bint allow_unreachable,
+                 bint accumulate_grad):
+    """Traverse the graph from `roots`.
+
+    Parameters
+    ----------
+    roots : tuple of Tensor or (Node, int)
+        Where the traversal begins.
+    grads : tuple of Tensor
+        The gradient of each root.
+    keep_graph : bool
+        Keep what the nodes saved.
+    create_graph : bool
+        Record the backward computation itself.
+    inputs : tuple or None
+        Only what leads to these is run.
+    allow_unreachable : bool
+        An input that the roots do not depend on is None in the result instead of an error.
+    accumulate_grad : bool
+        Add the gradients to ``.grad`` of the inputs instead of returning them.
+
+    Returns
+    -------
+    tuple or None
+        The gradients of `inputs`, unless they are accumulated.
+    """
+    cdef Run r = Run.__new__(Run)
+    cdef tg_thread_state* st = thread_state()
+    cdef int grad_before = st.grad, forward_before = st.forward_grad
+    cdef tg_node_entry* e
+    cdef NodeBase node
+    cdef int64_t k
+    r.ready = Heap.__new__(Heap)
+    r.roots, r.keep_graph, r.create_graph, r.captures = [], keep_graph, create_graph, {}
+    starts = []
+    for i, root in enumerate(roots):
+        node, output_nr = edge_of(root)
+        if node is None:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        r.roots.append(node)
+        starts.append(output_nr)
+    r.count_dependencies()
+    if inputs is not None:
+        r.captured = [None] * len(inputs)
+        leaves = []
+        for i, x in enumerate(inputs):
+            node, output_nr = edge_of(x)
+            if node is None:
+                raise RuntimeError(f"One of the differentiated Tensors does not require grad (input {i})")
+            leaf = accumulate_grad and isinstance(x, TensorBase) and isinstance(node, AccumulateGrad)
+            e = tg_node_find(&r.map, <PyObject*>node)
+            if e == NULL:
+                if not allow_unreachable:
+                    raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set "
+                                       f"allow_unused=True if this is the desired behavior. (input {i})")
+                continue
+            e.captured = 1
+            r.captures.setdefault(node, {}).setdefault(output_nr, []).append(i)
+        r.mark_wanted()
+    else:
+        for k in range(r.map.size):
+            if r.map.entries[k].node != NULL:
+                r.map.entries[k].wanted = 1
+    st.grad = create_graph
+    st.forward_grad = 0 if not create_graph else st.forward_grad
+    try:
+        for node, output_nr, grad in zip(r.roots, starts, grads):
+            r.deliver(<PyObject*>node, output_nr, grad)
+        grads = None
+        r.run()
+        if inputs is not None and accumulate_grad:
+            for x, grad in zip(inputs, r.captured):
+                if grad is not None:
+                    _accumulate_into(x, grad)
+            return None
+    finally:
+        st.grad, st.forward_grad = grad_before, forward_before
+    if inputs is None:
+        return None
+    if not allow_unreachable:
+        for i, grad in enumerate(r.captured):
+            if grad is None:
+                raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set "
+                                   f"allow_unused=True if this is the desired behavior. (input {i})")
+    return tuple(r.captured)
+
+
+cdef int _accumulate_into(TensorBase x, TensorBase grad) except -1:
+    """backward(inputs=...): add to .grad, of a leaf as AccumulateGrad would (its hooks have run already)."""
+    cdef TensorBase old
+    if x.flags & RETAINS_GRAD and x.grad_fn is not None:
+        return 0        # retained on the way
+    if x.grad_fn is None:
+        node = accumulator_of(x)
+        (<NodeBase>node).runner(node, [grad])
+        return 0
+    old = meta_of(x).grad
+    meta_of(x).grad = call1(handle("clone"), grad) if old is None else call2(op_add, old, grad)
+    return 0

@@ -1,0 +1,189 @@
+/* Memory for the core: data blocks, pooled Python objects, and a death that does not recurse.
+ *
+ * Everything here runs with the GIL held, but for the block cache, which has a lock of its own.
+ * TENSORGRAD_NO_POOL=1 turns all pools and caches off, for sanitizers and leak tests.
+ */
+#ifndef TG_MEMORY_H
+#define TG_MEMORY_H
+
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- data blocks: size classes (four a doubling), a free list each, a bound on what is kept ---- */
+#define TG_ALIGN 64
+#define TG_CLASSES 192
+
+typedef struct { void *head; } tg_free_list;
+typedef struct {
+    int64_t live, peak, cached, limit, allocations, system_calls;
+    int off;
+} tg_memory_stats;
+
+static tg_free_list tg_blocks[TG_CLASSES];
+static tg_memory_stats tg_memory = {0, 0, 0, (int64_t)1 << 30, 0, 0, 0};
+static volatile char tg_block_lock;
+
+static inline void tg_lock_blocks(void) { while (__atomic_test_and_set(&tg_block_lock, __ATOMIC_ACQUIRE)) {} }
+static inline void tg_unlock_blocks(void) { __atomic_clear(&tg_block_lock, __ATOMIC_RELEASE); }
+
+static inline int tg_size_class(int64_t nbytes, int64_t *rounded) {
+    if (nbytes <= TG_ALIGN) { *rounded = TG_ALIGN; return 0; }
+    uint64_t n = (uint64_t)(nbytes - 1) / TG_ALIGN + 1;          /* in units of the alignment */
+    int top = 63 - __builtin_clzll(n);
+    int shift = top > 2 ? top - 2 : 0;
+    uint64_t step = (uint64_t)1 << shift, units = (n + step - 1) & ~(step - 1);
+    *rounded = (int64_t)(units * TG_ALIGN);
+    top = 63 - __builtin_clzll(units);
+    shift = top > 2 ? top - 2 : 0;
+    return top * 4 + (int)((units >> shift) & 3);
+}
+
+static char *tg_block_alloc(int64_t nbytes) {
+    int64_t size;
+    int c = tg_size_class(nbytes, &size);
+    void *block = NULL;
+    tg_lock_blocks();
+    if (c < TG_CLASSES && tg_blocks[c].head != NULL) {
+        block = tg_blocks[c].head;
+        tg_blocks[c].head = *(void **)block;
+        tg_memory.cached -= size;
+    } else {
+        tg_memory.system_calls++;
+    }
+    tg_memory.allocations++;
+    tg_memory.live += size;
+    if (tg_memory.live > tg_memory.peak) tg_memory.peak = tg_memory.live;
+    tg_unlock_blocks();
+    if (block == NULL && posix_memalign(&block, TG_ALIGN, (size_t)size) != 0) {
+        tg_lock_blocks();
+        tg_memory.live -= size;
+        tg_unlock_blocks();
+        return NULL;
+    }
+    return (char *)block;
+}
+
+static void tg_block_free(char *block, int64_t nbytes) {
+    int64_t size;
+    int c = tg_size_class(nbytes, &size);
+    int keep;
+    tg_lock_blocks();
+    tg_memory.live -= size;
+    keep = !tg_memory.off && c < TG_CLASSES && tg_memory.cached + size <= tg_memory.limit;
+    if (keep) {
+        *(void **)block = tg_blocks[c].head;
+        tg_blocks[c].head = block;
+        tg_memory.cached += size;
+    }
+    tg_unlock_blocks();
+    if (!keep) free(block);
+}
+
+static void tg_blocks_release(void) {
+    tg_lock_blocks();
+    for (int c = 0; c < TG_CLASSES; c++) {
+        while (tg_blocks[c].head != NULL) {
+            void *block = tg_blocks[c].head;
+            tg_blocks[c].head = *(void **)block;
+            free(block);
+        }
+    }
+    tg_memory.cached = 0;
+    tg_unlock_blocks();
+}
+
+/* ---- pools of Python objects: installed as tp_alloc and tp_free of one layout ---- */
+#if defined(Py_GIL_DISABLED)
+#define TG_POOL_LIMIT 0
+#else
+#define TG_POOL_LIMIT 4096
+#endif
+
+typedef struct { PyObject *head; int count; Py_ssize_t basicsize; } tg_pool;
+
+static inline PyObject *tg_pool_alloc(tg_pool *pool, PyTypeObject *type) {
+    PyObject *o = pool->head;
+    if (o == NULL || type->tp_basicsize != pool->basicsize) return PyType_GenericAlloc(type, 0);
+    pool->head = (PyObject *)o->ob_type;       /* a dead object's type slot links the list */
+    pool->count--;
+    memset((char *)o + sizeof(PyObject), 0, (size_t)pool->basicsize - sizeof(PyObject));
+    PyObject_Init(o, type);
+    if (PyType_IS_GC(type)) PyObject_GC_Track(o);
+    return o;
+}
+
+static inline void tg_pool_free(tg_pool *pool, void *p) {
+    PyObject *o = (PyObject *)p;
+    PyTypeObject *type = Py_TYPE(o);
+    if (pool->count < TG_POOL_LIMIT && !tg_memory.off && type->tp_basicsize == pool->basicsize) {
+        o->ob_type = (PyTypeObject *)pool->head;
+        pool->head = o;
+        pool->count++;
+    } else if (PyType_IS_GC(type)) {
+        PyObject_GC_Del(p);
+    } else {
+        PyObject_Free(p);
+    }
+}
+
+/* Debug builds of CPython account for every allocation by type: leave theirs alone there. */
+#define TG_DEFINE_POOL(NAME)                                                                      \
+    static tg_pool tg_pool_##NAME;                                                                \
+    static PyObject *tg_alloc_##NAME(PyTypeObject *type, Py_ssize_t n) {                          \
+        (void)n;                                                                                  \
+        return tg_pool_alloc(&tg_pool_##NAME, type);                                              \
+    }                                                                                             \
+    static void tg_free_##NAME(void *p) { tg_pool_free(&tg_pool_##NAME, p); }                     \
+    static void tg_install_##NAME(PyObject *t) {                                                  \
+        PyTypeObject *type = (PyTypeObject *)t;                                                   \
+        tg_pool_##NAME.basicsize = type->tp_basicsize;                                            \
+        type->tp_alloc = tg_alloc_##NAME;                                                         \
+        type->tp_free = tg_free_##NAME;                                                           \
+    }
+
+/* ---- death without recursion ---- */
+#define TG_DEATH_DEPTH 16
+
+typedef struct { PyObject *object; destructor dealloc; } tg_corpse;
+typedef struct { tg_corpse *items; Py_ssize_t count, size; int depth; } tg_worklist;
+static __thread tg_worklist tg_dying;
+
+/* Run `dealloc` on `o` now, or, deep inside other deallocations, when they have returned. */
+static inline void tg_bury(PyObject *o, destructor dealloc) {
+    tg_worklist *w = &tg_dying;
+    if (w->depth >= TG_DEATH_DEPTH) {
+        if (w->count == w->size) {
+            Py_ssize_t size = w->size ? 2 * w->size : 256;
+            tg_corpse *items = (tg_corpse *)realloc(w->items, (size_t)size * sizeof(tg_corpse));
+            if (items == NULL) Py_FatalError("tensorgrad: out of memory while freeing a graph");
+            w->items = items;
+            w->size = size;
+        }
+        PyObject_GC_UnTrack(o);
+        Py_INCREF(Py_TYPE(o));                  /* a heap type may die before its last instance does */
+        w->items[w->count++] = (tg_corpse){o, dealloc};
+        return;
+    }
+    w->depth++;
+    dealloc(o);
+    w->depth--;
+    if (w->depth == 0 && w->size > 0) {
+        while (w->count > 0) {
+            tg_corpse next = w->items[--w->count];
+            PyTypeObject *type = Py_TYPE(next.object);
+            w->depth++;
+            next.dealloc(next.object);
+            w->depth--;
+            Py_DECREF(type);
+        }
+        if (w->size > 4096) {                   /* a deep graph has passed: give its list back */
+            free(w->items);
+            w->items = NULL;
+            w->size = 0;
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,462 @@
+"""The door to the kernels: every operator is written once over these calls, whatever the device.
+
+The CPU's kernels are C functions in a table; a plugin's are methods of its Backend, which receive
+`DeviceArray`s (memory handle, byte offset, shape, strides), never a pointer.
+"""
+from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
+
+from tensorgrad._core.device cimport TG_BAD_INDEX, TG_DIV_ZERO, TG_NO_KERNEL, TG_NO_MEMORY, TG_OK, tg_kernel_table
+from tensorgrad._core.device cimport cpu as cpu_device
+from tensorgrad._core.dtype cimport (
+    CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, CAT_INT, TG_BF16, TG_BOOL, TG_C64, TG_C128, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16,
+    TG_I32, TG_I64, TG_U8, TG_U16, TG_U32, TG_U64, category_of, dtype_of)
+from tensorgrad._core.types cimport CONTIGUOUS, MAX_DIMS, TensorBase, empty, new_tensor, shape_tuple
+
+from tensorgrad._core.types import OutOfMemoryError
+
+cdef extern from "array.h" nogil:
+    float tg_half_to_float(uint16_t h)
+    uint16_t tg_float_to_half(float f)
+    float tg_bf16_to_float(uint16_t h)
+    uint16_t tg_float_to_bf16(float f)
+
+cdef enum:
+    RELEASE_GIL_AT = 1 << 15     # elements; below, another thread would not get far
+
+
+cdef class DeviceArray:
+    """What a plugin's kernel sees of a tensor.
+
+    Attributes
+    ----------
+    handle : object
+        What the backend's `allocate` returned.
+    offset : int
+        Bytes from the start of that memory to the first element.
+    shape, strides : tuple of int
+        Strides count elements; they may be zero or negative.
+    dtype : str
+        The dtype's name, such as ``"float32"``.
+    """
+    cdef readonly object handle
+    cdef readonly object offset
+    cdef readonly tuple shape
+    cdef readonly tuple strides
+    cdef readonly str dtype
+    cdef readonly int itemsize
+    cdef readonly int device_index
+
+
+cdef object as_device_array(TensorBase x):
+    cdef DeviceArray a = DeviceArray.__new__(DeviceArray)
+    a.handle = x.storage.handle
+    a.offset = x.offset * x.dtype.itemsize
+    a.shape = shape_tuple(x)
+    a.strides = tuple([x.strides[d] for d in range(x.ndim)])
+    a.dtype, a.itemsize, a.device_index = x.dtype.name, x.dtype.itemsize, x.storage.device.number
+    return a
+
+
+cdef inline const tg_kernel_table* table_of(TensorBase x) except? NULL:
+    if x.storage is None:
+        raise RuntimeError("a tensor that belongs to a transform has no memory: it may have escaped from the function that "
+                           "is being transformed (grad, jvp or vmap)")
+    return x.storage.device.table
+
+
+cdef inline void describe(TensorBase x, tg_array* a) noexcept:
+    a.data = x.storage.data + x.offset * x.dtype.itemsize
+    a.shape = x.shape
+    a.strides = x.strides
+    a.ndim = x.ndim
+    a.dtype = x.dtype.code
+
+
+cdef int check(int status, str name, TensorBase x) except -1:
+    if status == TG_OK:
+        return 0
+    if status == TG_NO_MEMORY:
+        raise OutOfMemoryError(f"{name}: can't allocate scratch memory")
+    if status == TG_NO_KERNEL:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{_spoken(x)}' on {x.storage.device}")
+    if status == TG_DIV_ZERO:
+        raise ZeroDivisionError("ZeroDivisionError")
+    raise RuntimeError(f"{name}: kernel failed with status {status}")
+
+
+cdef str _spoken(TensorBase x):
+    from tensorgrad._core.graph import type_name
+    return type_name(x).partition(".")[2].removesuffix("Tensor")
+
+
+cdef bint has_kernel(TensorBase x, str name):
+    """Has this device a kernel of that name? The CPU has them all."""
+    return table_of(x) != NULL or hasattr(x.storage.device.backend, name)
+
+
+cdef int encode(object value, int dtype, char* element) except -1:
+    """Write a Python number as one element of `dtype`."""
+    cdef double complex z
+    cdef double d
+    cdef int category = category_of(dtype)
+    if category == CAT_FLOAT:
+        if isinstance(value, complex):
+            if value.imag != 0:
+                raise RuntimeError(f"value cannot be converted to type {dtype_of(dtype).name} without overflow")
+            value = value.real
+        d = value
+        if dtype == TG_F32:
+            (<float*>element)[0] = <float>d
+        elif dtype == TG_F64:
+            (<double*>element)[0] = d
+        elif dtype == TG_F16:
+            (<uint16_t*>element)[0] = tg_float_to_half(<float>d)
+        else:
+            (<uint16_t*>element)[0] = tg_float_to_bf16(<float>d)
+        return 0
+    if category == CAT_COMPLEX:
+        z = value
+        if dtype == TG_C64:
+            (<float*>element)[0] = <float>z.real
+            (<float*>element)[1] = <float>z.imag
+        else:
+            (<double complex*>element)[0] = z
+        return 0
+    if category == CAT_BOOL:
+        (<uint8_t*>element)[0] = 1 if value else 0
+        return 0
+    if isinstance(value, complex):
+        if value.imag != 0:
+            raise RuntimeError(f"value cannot be converted to type {dtype_of(dtype).name} without overflow")
+        value = value.real
+    if type(value) is float and (value != value or value in (float("inf"), float("-inf"))):
+        raise RuntimeError(f"value cannot be converted to type {dtype_of(dtype).name} without overflow")
+    value = int(value)
+    try:
+        if dtype == TG_I64:
+            (<int64_t*>element)[0] = value
+        elif dtype == TG_I32:
+            (<int32_t*>element)[0] = value
+        elif dtype == TG_I16:
+            (<int16_t*>element)[0] = value
+        elif dtype == TG_I8:
+            (<int8_t*>element)[0] = value
+        elif dtype == TG_U8:
+            (<uint8_t*>element)[0] = (value + 256) if -256 < value < 0 else value
+        elif dtype == TG_U16:
+            (<uint16_t*>element)[0] = value
+        elif dtype == TG_U32:
+            (<uint32_t*>element)[0] = value
+        else:
+            (<uint64_t*>element)[0] = value
+    except OverflowError:
+        raise RuntimeError(f"value cannot be converted to type {dtype_of(dtype).name} without overflow") from None
+    return 0
+
+
+cdef object decode(TensorBase x):
+    """The one element of `x` as a Python number."""
+    cdef TensorBase y = x
+    if table_of(x) == NULL:
+        y = empty(0, NULL, x.dtype, cpu_device)
+        copy(y, x if x.ndim == 0 else _first(x))
+    cdef char* p = y.storage.data + y.offset * y.dtype.itemsize
+    cdef int code = y.dtype.code
+    if code == TG_F32:
+        return (<float*>p)[0]
+    if code == TG_F64:
+        return (<double*>p)[0]
+    if code == TG_I64:
+        return (<int64_t*>p)[0]
+    if code == TG_BOOL:
+        return p[0] != 0
+    if code == TG_I32:
+        return (<int32_t*>p)[0]
+    if code == TG_I16:
+        return (<int16_t*>p)[0]
+    if code == TG_I8:
+        return (<int8_t*>p)[0]
+    if code == TG_U8:
+        return (<uint8_t*>p)[0]
+    if code == TG_U16:
+        return (<uint16_t*>p)[0]
+    if code == TG_U32:
+        return (<uint32_t*>p)[0]
+    if code == TG_U64:
+        return (<uint64_t*>p)[0]
+    if code == TG_F16:
+        return tg_half_to_float((<uint16_t*>p)[0])
+    if code == TG_BF16:
+        return tg_bf16_to_float((<uint16_t*>p)[0])
+    if code == TG_C64:
+        return complex((<float*>p)[0], (<float*>p)[1])
+    return complex((<double*>p)[0], (<double*>p)[1])
+
+
+cdef TensorBase _first(TensorBase x):
+    return new_tensor(x.storage, x.dtype, 0, NULL, NULL, x.offset)
+
+
+cdef int pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObject** inputs) except -1:
+    """Run an elementwise kernel in compute type `dtype`; an input is a tensor of the output's shape, or of no
+    dimensions (also on the CPU, whatever the device), or a Python number."""
+    cdef tg_array o
+    cdef tg_array ins[3]
+    cdef char elements[3][16]
+    cdef int i, code, status
+    cdef const tg_kernel_table* table = table_of(out)
+    if table == NULL:
+        return _plugin_pointwise(k, dtype, out, inputs)
+    describe(out, &o)
+    for i in range(k.n_inputs):
+        if isinstance(<object>inputs[i], TensorBase):
+            describe(<TensorBase>inputs[i], &ins[i])
+        else:
+            code = TG_BOOL if k.bool_first and i == 0 else dtype
+            encode(<object>inputs[i], code, elements[i])
+            ins[i].data = elements[i]
+            ins[i].shape = NULL
+            ins[i].strides = NULL
+            ins[i].ndim = 0
+            ins[i].dtype = code
+    if out.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.pointwise(k, dtype, &o, ins)
+    else:
+        status = table.pointwise(k, dtype, &o, ins)
+    return check(status, k.name.decode(), out) if status != TG_OK else 0
+
+
+cdef int _plugin_pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObject** inputs) except -1:
+    cdef TensorBase x
+    operands = []
+    for i in range(k.n_inputs):
+        if isinstance(<object>inputs[i], TensorBase):
+            x = <TensorBase>inputs[i]
+            operands.append(decode(x) if x.storage.device.table != NULL else as_device_array(x))
+        else:
+            operands.append(<object>inputs[i])
+    out.storage.device.backend.pointwise(k.name.decode(), k.expr.decode(), dtype_of(dtype).name, as_device_array(out),
+                                         operands)
+    return 0
+
+
+cdef int copy(TensorBase dst, TensorBase src) except -1:
+    """dst = src, with broadcasting by strides already done, a cast, and a transfer where the devices differ."""
+    cdef tg_array d, s
+    cdef int status
+    cdef const tg_kernel_table* to = table_of(dst)
+    cdef const tg_kernel_table* source = table_of(src)
+    if to == NULL or source == NULL:
+        return _transfer(dst, src)
+    describe(dst, &d)
+    describe(src, &s)
+    if dst.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = to.copy(&d, &s)
+    else:
+        status = to.copy(&d, &s)
+    return check(status, "copy_", dst) if status != TG_OK else 0
+
+
+cdef TensorBase _packed(TensorBase x):
+    """`x` itself if its elements lie in order without gaps, else such a copy on its device."""
+    if x.flags & CONTIGUOUS:
+        return x
+    cdef TensorBase y = empty(x.ndim, x.shape, x.dtype, x.storage.device)
+    copy(y, x)
+    return y
+
+
+cdef int _transfer(TensorBase dst, TensorBase src) except -1:
+    cdef TensorBase tmp
+    cdef int64_t nbytes
+    if dst.numel == 0:
+        return 0
+    if dst.storage.device is src.storage.device:
+        dst.storage.device.backend.copy(as_device_array(dst), as_device_array(src))
+        return 0
+    if src.ndim != dst.ndim or src.dtype is not dst.dtype or not dst.flags & CONTIGUOUS:
+        # cast and pack on the source's device, unpack on the destination's
+        tmp = empty(dst.ndim, dst.shape, dst.dtype, dst.storage.device)
+        src = _packed(src)
+        if src.dtype is not dst.dtype:
+            cast = empty(src.ndim, src.shape, dst.dtype, src.storage.device)
+            copy(cast, src)
+            src = cast
+        if tmp.numel != src.numel:
+            raise RuntimeError("copy between devices needs operands of one shape")
+        _transfer(tmp, src)
+        return copy(dst, tmp)
+    src = _packed(src)
+    nbytes = dst.numel * dst.dtype.itemsize
+    if src.storage.device.table != NULL:
+        dst.storage.device.backend.copy_from_host(
+            as_device_array(dst), <char[:nbytes]>(src.storage.data + src.offset * src.dtype.itemsize))
+    elif dst.storage.device.table != NULL:
+        src.storage.device.backend.copy_to_host(
+            <char[:nbytes]>(dst.storage.data + dst.offset * dst.dtype.itemsize), as_device_array(src))
+    else:
+        tmp = empty(src.ndim, src.shape, src.dtype, cpu_device)
+        _transfer(tmp, src)
+        _transfer(dst, tmp)
+    return 0
+
+
+cdef int fill(TensorBase dst, object value) except -1:
+    cdef tg_array d
+    cdef char element[16]
+    encode(value, dst.dtype.code, element)
+    if table_of(dst) == NULL:
+        dst.storage.device.backend.fill(as_device_array(dst), value)
+        return 0
+    describe(dst, &d)
+    return check(dst.storage.device.table.fill(&d, element), "fill_", dst)
+
+
+cdef tuple _reduce_names = ("sum", "prod", "max", "min", "any", "all")
+
+
+cdef int reduce(int op, TensorBase out, TensorBase x) except -1:
+    """Reduce the dimensions in which `out` has size 1 and `x` may have more; both have the same ndim."""
+    cdef tg_array o, a
+    cdef int status
+    cdef const tg_kernel_table* table = table_of(out)
+    if table == NULL:
+        out.storage.device.backend.reduce(_reduce_names[op], as_device_array(out), as_device_array(x))
+        return 0
+    describe(out, &o)
+    describe(x, &a)
+    if x.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.reduce(op, &o, &a)
+    else:
+        status = table.reduce(op, &o, &a)
+    return check(status, _reduce_names[op], x) if status != TG_OK else 0
+
+
+cdef int argreduce(bint is_max, TensorBase out, TensorBase x, int dim) except -1:
+    cdef tg_array o, a
+    if table_of(out) == NULL:
+        out.storage.device.backend.argreduce("argmax" if is_max else "argmin", as_device_array(out), as_device_array(x), dim)
+        return 0
+    describe(out, &o)
+    describe(x, &a)
+    return check(out.storage.device.table.argreduce(is_max, &o, &a, dim), "argmax" if is_max else "argmin", x)
+
+
+cdef int scan(int op, TensorBase out, TensorBase x, int dim) except -1:
+    cdef tg_array o, a
+    if table_of(out) == NULL:
+        out.storage.device.backend.scan(_reduce_names[op], as_device_array(out), as_device_array(x), dim)
+        return 0
+    describe(out, &o)
+    describe(x, &a)
+    return check(out.storage.device.table.scan(op, &o, &a, dim), "cum" + _reduce_names[op], x)
+
+
+cdef int sort(TensorBase values, TensorBase indices, TensorBase x, int dim, bint descending, bint stable) except -1:
+    cdef tg_array v, i, a
+    cdef int status
+    if table_of(values) == NULL:
+        values.storage.device.backend.sort(as_device_array(values), as_device_array(indices), as_device_array(x), dim,
+                                           descending, stable)
+        return 0
+    describe(values, &v)
+    describe(indices, &i)
+    describe(x, &a)
+    with nogil:
+        status = v.dtype >= 0 and values.storage.device.table.sort(&v, &i, &a, dim, descending, stable)
+    return check(status, "sort", x)
+
+
+cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str name) except -1:
+    cdef tg_array o, a, i
+    cdef int64_t bad = 0
+    cdef int status
+    if table_of(out) == NULL:
+        out.storage.device.backend.gather(as_device_array(out), as_device_array(x), dim, as_device_array(index))
+        return 0
+    describe(out, &o)
+    describe(x, &a)
+    describe(index, &i)
+    status = out.storage.device.table.gather(&o, &a, dim, &i, &bad)
+    if status == TG_BAD_INDEX:
+        raise IndexError(_bad_index(name, bad, dim, x.shape[dim]))
+    return check(status, name, x)
+
+
+cdef int scatter(TensorBase out, int dim, TensorBase index, TensorBase src, int mode, str name) except -1:
+    cdef tg_array o, i, s
+    cdef int64_t bad = 0
+    cdef int status
+    if table_of(out) == NULL:
+        out.storage.device.backend.scatter(("set", "add", "mul", "max", "min")[mode], as_device_array(out), dim,
+                                           as_device_array(index), as_device_array(src))
+        return 0
+    describe(out, &o)
+    describe(index, &i)
+    describe(src, &s)
+    status = out.storage.device.table.scatter(&o, dim, &i, &s, mode, &bad)
+    if status == TG_BAD_INDEX:
+        raise IndexError(_bad_index(name, bad, dim, out.shape[dim]))
+    return check(status, name, out)
+
+
+cdef str _bad_index(str name, int64_t bad, int dim, int64_t size):
+    if name == "index":
+        return f"index {bad} is out of bounds for dimension {dim} with size {size}"
+    return f"index {bad} is out of bounds for dimension {dim} with size {size} in {name}()"
+
+
+cdef int matmul(TensorBase out, TensorBase a, TensorBase b, double beta) except -1:
+    cdef tg_array o, x, y
+    cdef int status
+    cdef const tg_kernel_table* table = table_of(out)
+    if table == NULL:
+        out.storage.device.backend.matmul(as_device_array(out), as_device_array(a), as_device_array(b), beta)
+        return 0
+    describe(out, &o)
+    describe(a, &x)
+    describe(b, &y)
+    if a.numel + b.numel >= 4096:
+        with nogil:
+            status = table.matmul(&o, &x, &y, beta)
+    else:
+        status = table.matmul(&o, &x, &y, beta)
+    return check(status, "matmul", a) if status != TG_OK else 0
+
+
+cdef tuple _random_names = ("uniform", "normal", "randint", "bernoulli", "exponential")
+
+
+cdef int random(int kind, TensorBase out, uint64_t seed, uint64_t offset, double p0, double p1, int64_t lo,
+                uint64_t range) except -1:
+    cdef tg_array o
+    cdef int status
+    cdef const tg_kernel_table* table = table_of(out)
+    if table == NULL:
+        out.storage.device.backend.random(_random_names[kind], as_device_array(out), seed, offset,
+                                          lo if kind == 2 else p0, range if kind == 2 else p1)
+        return 0
+    describe(out, &o)
+    with nogil:
+        status = table.random(kind, &o, seed, offset, p0, p1, lo, range)
+    return check(status, _random_names[kind], out)
+
+
+cdef int randperm(TensorBase out, uint64_t seed, uint64_t offset) except -1:
+    cdef tg_array o
+    describe(out, &o)
+    return check(out.storage.device.table.randperm(&o, seed, offset), "randperm", out)
+
+
+cdef int arange(TensorBase out, object start, object step) except -1:
+    """out[i] = start + i * step; exact for integers of up to 53 bits, in double for the rest."""
+    cdef tg_array o
+    if table_of(out) == NULL:
+        out.storage.device.backend.arange(as_device_array(out), start, step)
+        return 0
+    describe(out, &o)
+    return check(out.storage.device.table.arange(&o, start, step), "arange", out)

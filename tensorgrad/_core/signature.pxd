@@ -1,0 +1,32 @@
+"""Signatures of operators: parsed once from a declaration, then driving the parser of every call."""
+from cpython.object cimport PyObject
+
+cdef enum ParamType:
+    P_TENSOR, P_TENSORS, P_OPERAND, P_NUMBER, P_INT, P_FLOAT, P_BOOL, P_DIM, P_NEW_DIM, P_DIMS, P_SIZE
+    P_DTYPE, P_DEVICE, P_GENERATOR, P_STR, P_INDICES, P_ANY
+
+cdef enum:
+    MAX_PARAMS = 24
+
+cdef class Param:
+    cdef readonly str name
+    cdef readonly str type_name
+    cdef int type
+    cdef readonly bint optional     # None is welcome
+    cdef readonly bint has_default
+    cdef readonly object default
+    cdef readonly bint keyword_only
+
+cdef class Signature:
+    cdef readonly str name
+    cdef readonly str text
+    cdef readonly tuple params
+    cdef readonly tuple outputs     # names of the results; ("out",) for a single one
+    cdef readonly bint returns_list
+    cdef readonly bint mutates_self
+    cdef int n_params, n_positional, n_required
+    cdef int varargs                # index of the parameter that takes loose ints, or -1
+    cdef int parse(self, PyObject* const* args, Py_ssize_t nargs, object kwnames, PyObject** slots, bint explain) except -1
+
+cdef Signature parse_signature(str text)
+cdef void release(PyObject** slots, int n) noexcept

@@ -1,0 +1,523 @@
+"""The layouts of Storage, Tensor, Node and their kin, and how each of them dies.
+
+Objects come from pools (memory.h). A Tensor, a Node and an AutogradMeta may hold up a chain a
+million links long; their deallocators therefore go through a worklist instead of the C stack.
+"""
+cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.exc cimport PyErr_Fetch, PyErr_Restore, PyErr_WriteUnraisable
+from cpython.ref cimport Py_INCREF, Py_XDECREF, Py_XINCREF
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from tensorgrad._core.grad_mode cimport thread_state
+
+import os
+
+ctypedef void (*destructor)(PyObject*) noexcept
+
+cdef extern from "memory.h":
+    """
+    TG_DEFINE_POOL(tensor)
+    TG_DEFINE_POOL(storage)
+    TG_DEFINE_POOL(meta)
+    TG_DEFINE_POOL(node)
+    typedef PyObject *(*tg_new_function)(PyTypeObject *, PyObject *, PyObject *);
+    static inline PyObject *tg_make(PyObject *type, PyObject *empty) {
+        return ((PyTypeObject *)type)->tp_new((PyTypeObject *)type, empty, NULL);
+    }
+    static inline int tg_is_heap_type(PyObject *o) { return Py_TYPE(o)->tp_flags & Py_TPFLAGS_HEAPTYPE ? 1 : 0; }
+    static inline PyObject *tg_type_of(PyObject *o) { return (PyObject *)Py_TYPE(o); }
+    """
+    ctypedef struct tg_memory_stats:
+        int64_t live, peak, cached, limit, allocations, system_calls
+        int off
+    tg_memory_stats tg_memory
+    char* tg_block_alloc(int64_t nbytes) nogil
+    void tg_block_free(char* block, int64_t nbytes) nogil
+    void tg_blocks_release() nogil
+    void tg_install_tensor(object type)
+    void tg_install_storage(object type)
+    void tg_install_meta(object type)
+    void tg_install_node(object type)
+    void tg_bury(PyObject* o, destructor dealloc) noexcept
+    object tg_make(PyObject* type, tuple empty)
+    int tg_is_heap_type(PyObject* o) noexcept
+    PyObject* tg_type_of(PyObject* o) noexcept
+    void PyObject_GC_UnTrack(PyObject* o)
+
+cdef extern from *:
+    ctypedef int (*visitproc)(PyObject*, void*) noexcept
+    ctypedef int (*traverseproc)(PyObject*, visitproc, void*) noexcept
+    ctypedef struct _TypeSlots "PyTypeObject":
+        destructor tp_dealloc
+        traverseproc tp_traverse
+        int (*tp_clear)(PyObject*) noexcept
+
+tg_memory.off = os.environ.get("TENSORGRAD_NO_POOL", "0") not in ("", "0")
+
+cdef tuple _empty_tuple = ()
+
+
+class OutOfMemoryError(RuntimeError):
+    """A tensor's memory could not be allocated."""
+
+
+@cython.no_gc
+cdef class Storage:
+    def __init__(self, *args, **kwargs):
+        raise TypeError("storages are made by tensors: use x.untyped_storage()")
+
+    def __len__(self):
+        return self.length
+
+    def nbytes(self):
+        """The size in bytes."""
+        return self.length
+
+    size = nbytes
+
+    def data_ptr(self):
+        """The address of the first byte; zero on a device whose memory the CPU cannot follow."""
+        return <size_t>self.data
+
+    @property
+    def device(self):
+        return self.device
+
+
+@cython.no_gc
+cdef class VersionCounter:
+    pass
+
+
+cdef class Wrap:
+    pass
+
+
+cdef class AutogradMeta:
+    pass
+
+
+cdef class TensorBase:
+    pass
+
+
+cdef class NodeHooks:
+    pass
+
+
+cdef class NodeBase:
+    pass
+
+
+# ---- how they die -----------------------------------------------------------------------------
+cdef destructor _tensor_dealloc = (<_TypeSlots*><PyObject*>TensorBase).tp_dealloc
+cdef destructor _meta_dealloc = (<_TypeSlots*><PyObject*>AutogradMeta).tp_dealloc
+cdef destructor _storage_dealloc = (<_TypeSlots*><PyObject*>Storage).tp_dealloc
+cdef destructor _node_dealloc = (<_TypeSlots*><PyObject*>NodeBase).tp_dealloc
+cdef traverseproc _node_traverse = (<_TypeSlots*><PyObject*>NodeBase).tp_traverse
+cdef int (*_node_clear)(PyObject*) noexcept
+_node_clear = (<_TypeSlots*><PyObject*>NodeBase).tp_clear
+
+
+cdef void bury_tensor(PyObject* o) noexcept:
+    tg_bury(o, _tensor_dealloc)
+
+
+cdef void bury_meta(PyObject* o) noexcept:
+    tg_bury(o, _meta_dealloc)
+
+
+cdef void free_storage(PyObject* o) noexcept:
+    if (<Storage>o).owns:
+        tg_block_free((<Storage>o).data, (<Storage>o).length)
+    elif <PyObject*>(<Storage>o).handle != <PyObject*>None:
+        free_handle(o)
+    _storage_dealloc(o)
+
+
+cdef void free_handle(PyObject* o) noexcept:
+    # A plugin's free() may fail, and may run while an exception is on its way.
+    cdef PyObject* kind
+    cdef PyObject* value
+    cdef PyObject* trace
+    PyErr_Fetch(&kind, &value, &trace)
+    handle = (<Storage>o).handle
+    where = (<Storage>o).device
+    try:
+        (<Device>where).backend.free(handle, (<Storage>o).length, (<Device>where).number)
+    except BaseException:
+        PyErr_WriteUnraisable(where)
+    PyErr_Restore(kind, value, trace)
+
+
+cdef void clear_node_arrays(PyObject* o) noexcept:
+    cdef int i, n
+    cdef PyObject* x
+    n = (<NodeBase>o).n_edges
+    (<NodeBase>o).n_edges = 0
+    for i in range(n):
+        x = (<NodeBase>o).edges[i].node
+        (<NodeBase>o).edges[i].node = NULL
+        Py_XDECREF(x)
+    n = (<NodeBase>o).n_saved
+    (<NodeBase>o).n_saved = 0
+    for i in range(n):
+        x = (<NodeBase>o).saved[i].value
+        (<NodeBase>o).saved[i].value = NULL
+        Py_XDECREF(x)
+        x = (<NodeBase>o).saved[i].unpack
+        (<NodeBase>o).saved[i].unpack = NULL
+        Py_XDECREF(x)
+
+
+cdef void dealloc_node_now(PyObject* o) noexcept:
+    cdef int i
+    PyObject_GC_UnTrack(o)
+    if (<NodeBase>o).is_accumulator and (<TensorBase>(<NodeBase>o).context).meta is not None:
+        (<TensorBase>(<NodeBase>o).context).meta.accumulator = NULL
+    clear_node_arrays(o)
+    if (<NodeBase>o).edges != NULL and (<NodeBase>o).edges != &(<NodeBase>o).inline_edges[0]:
+        free((<NodeBase>o).edges)
+    if (<NodeBase>o).saved != NULL and (<NodeBase>o).saved != &(<NodeBase>o).inline_saved[0]:
+        free((<NodeBase>o).saved)
+    if (<NodeBase>o).outputs != NULL:
+        for i in range((<NodeBase>o).n_outputs):
+            free((<NodeBase>o).outputs[i].big)
+        if (<NodeBase>o).outputs != &(<NodeBase>o).inline_output:
+            free((<NodeBase>o).outputs)
+    _node_dealloc(o)
+
+
+cdef void bury_node(PyObject* o) noexcept:
+    tg_bury(o, dealloc_node_now)
+
+
+cdef void dealloc_operator_node(PyObject* o) noexcept:
+    """For node types made at run time: an instance owns a reference to its type."""
+    cdef PyObject* type = tg_type_of(o)
+    tg_bury(o, dealloc_node_now)
+    Py_XDECREF(type)
+
+
+cdef int traverse_node(PyObject* o, visitproc visit, void* arg) noexcept:
+    cdef int i, r
+    for i in range((<NodeBase>o).n_edges):
+        if (<NodeBase>o).edges[i].node != NULL:
+            r = visit((<NodeBase>o).edges[i].node, arg)
+            if r:
+                return r
+    for i in range((<NodeBase>o).n_saved):
+        if (<NodeBase>o).saved[i].value != NULL:
+            r = visit((<NodeBase>o).saved[i].value, arg)
+            if r:
+                return r
+        if (<NodeBase>o).saved[i].unpack != NULL:
+            r = visit((<NodeBase>o).saved[i].unpack, arg)
+            if r:
+                return r
+    return _node_traverse(o, visit, arg)
+
+
+cdef int traverse_operator_node(PyObject* o, visitproc visit, void* arg) noexcept:
+    cdef int r = visit(tg_type_of(o), arg)
+    return r if r else traverse_node(o, visit, arg)
+
+
+cdef int clear_node(PyObject* o) noexcept:
+    clear_node_arrays(o)
+    return _node_clear(o)
+
+
+tg_install_tensor(TensorBase)
+tg_install_meta(AutogradMeta)
+tg_install_storage(Storage)
+tg_install_node(NodeBase)
+(<_TypeSlots*><PyObject*>TensorBase).tp_dealloc = bury_tensor
+(<_TypeSlots*><PyObject*>AutogradMeta).tp_dealloc = bury_meta
+(<_TypeSlots*><PyObject*>Storage).tp_dealloc = free_storage
+(<_TypeSlots*><PyObject*>NodeBase).tp_dealloc = bury_node
+(<_TypeSlots*><PyObject*>NodeBase).tp_traverse = traverse_node
+(<_TypeSlots*><PyObject*>NodeBase).tp_clear = clear_node
+
+
+# ---- making them ------------------------------------------------------------------------------
+tensor_type = None
+cdef object _size_type = tuple
+cdef PyObject* _tensor_type = NULL
+
+
+cdef void set_tensor_type(object type, object size_type):
+    """`Tensor` is defined above this floor; tensors made here are instances of it all the same."""
+    global tensor_type, _tensor_type, _size_type
+    tensor_type = type
+    _tensor_type = <PyObject*>type
+    _size_type = size_type
+    tg_install_tensor(type)
+    (<_TypeSlots*>_tensor_type).tp_dealloc = bury_tensor
+
+
+cdef void set_node_type(object type):
+    """The same for a subclass of NodeBase that adds no field."""
+    tg_install_node(type)
+    (<_TypeSlots*><PyObject*>type).tp_dealloc = bury_node
+    (<_TypeSlots*><PyObject*>type).tp_traverse = traverse_node
+    (<_TypeSlots*><PyObject*>type).tp_clear = clear_node
+
+
+cdef Storage new_storage(int64_t nbytes, Device device):
+    cdef Storage s = Storage.__new__(Storage)
+    s.device = device
+    s.length = nbytes
+    if device.table != NULL:
+        if nbytes < 0 or nbytes > <int64_t>1 << 56:
+            raise OutOfMemoryError(f"can't allocate memory: you tried to allocate {nbytes} bytes")
+        s.data = tg_block_alloc(nbytes)
+        if s.data == NULL:
+            raise OutOfMemoryError(f"can't allocate memory: you tried to allocate {nbytes} bytes")
+        s.owns = 1
+    else:
+        try:
+            s.handle = device.backend.allocate(nbytes, device.number)
+        except MemoryError as error:
+            raise OutOfMemoryError(
+                f"{device} out of memory: you tried to allocate {nbytes} bytes") from error
+    return s
+
+
+cdef Storage foreign_storage(char* data, int64_t nbytes, Device device, object owner):
+    cdef Storage s = Storage.__new__(Storage)
+    s.device, s.length, s.data, s.owner = device, nbytes, data, owner
+    return s
+
+
+cdef bint is_contiguous(int ndim, const int64_t* shape, const int64_t* strides) noexcept nogil:
+    cdef int64_t expected = 1
+    cdef int d
+    for d in range(ndim - 1, -1, -1):
+        if shape[d] == 0:
+            return True
+    for d in range(ndim - 1, -1, -1):
+        if shape[d] != 1:
+            if strides[d] != expected:
+                return False
+            expected *= shape[d]
+    return True
+
+
+cdef void contiguous_strides(int ndim, const int64_t* shape, int64_t* strides) noexcept nogil:
+    cdef int64_t step = 1
+    cdef int d
+    for d in range(ndim - 1, -1, -1):
+        strides[d] = step
+        if shape[d] > 1:
+            step *= shape[d]
+
+
+cdef void set_geometry(TensorBase x, int ndim, const int64_t* shape, const int64_t* strides) except *:
+    cdef int64_t numel = 1
+    cdef int d
+    if ndim <= INLINE_DIMS:
+        x.shape = &x.dims[0]
+        x.strides = &x.dims[INLINE_DIMS]
+    else:
+        if ndim > MAX_DIMS:
+            raise RuntimeError(f"tensors have at most {MAX_DIMS} dimensions, got {ndim}")
+        x.big_dims = bytearray(2 * ndim * sizeof(int64_t))
+        x.shape = <int64_t*>PyByteArray_AS_STRING(x.big_dims)
+        x.strides = x.shape + ndim
+    x.ndim = ndim
+    for d in range(ndim):
+        x.shape[d] = shape[d]
+        x.strides[d] = strides[d]
+        numel *= shape[d]
+    x.numel = numel
+    if is_contiguous(ndim, shape, strides):
+        x.flags |= CONTIGUOUS
+    else:
+        x.flags &= ~<uint32_t>CONTIGUOUS
+
+
+cdef TensorBase new_tensor(Storage storage, DType dtype, int ndim, const int64_t* shape, const int64_t* strides,
+                           int64_t offset):
+    cdef TensorBase x = tg_make(_tensor_type, _empty_tuple)
+    x.storage, x.dtype, x.offset = storage, dtype, offset
+    set_geometry(x, ndim, shape, strides)
+    if thread_state().inference:
+        x.flags |= INFERENCE
+    elif storage is not None:
+        x.version = &storage.version
+    return x
+
+
+cdef TensorBase empty(int ndim, const int64_t* shape, DType dtype, Device device):
+    cdef int64_t strides[64]
+    cdef int64_t numel = 1
+    cdef int d
+    if ndim > MAX_DIMS:
+        raise RuntimeError(f"tensors have at most {MAX_DIMS} dimensions, got {ndim}")
+    for d in range(ndim):
+        if shape[d] != 0 and numel > (<int64_t>1 << 58) // shape[d]:
+            raise RuntimeError(f"Storage size calculation overflowed with sizes={[shape[i] for i in range(ndim)]}")
+        numel *= shape[d]
+    contiguous_strides(ndim, shape, strides)
+    return new_tensor(new_storage(numel * dtype.itemsize, device), dtype, ndim, shape, strides, 0)
+
+
+cdef TensorBase alias(TensorBase x):
+    """A tensor of the same memory, geometry and version counter, with no history."""
+    cdef TensorBase y = new_tensor(x.storage, x.dtype, x.ndim, x.shape, x.strides, x.offset)
+    if x.wrap is not None:
+        y.wrap = x.wrap
+        y.flags |= WRAPPED
+    y.flags |= x.flags & INFERENCE
+    y.version = x.version
+    if x.meta is not None and x.meta.versions is not None:
+        meta_of(y).versions = x.meta.versions
+    return y
+
+
+cdef AutogradMeta meta_of(TensorBase x):
+    if x.meta is None:
+        x.meta = AutogradMeta.__new__(AutogradMeta)
+    return x.meta
+
+
+cdef Device device_of(TensorBase x):
+    while x.wrap is not None:
+        x = x.wrap.value
+    return x.storage.device
+
+
+cdef int level_of(TensorBase x) noexcept:
+    return 0 if x.wrap is None else x.wrap.level
+
+
+cdef void bump(TensorBase x, object writer):
+    """Count a write to `x`; `writer` is the operator (operators live as long as the library)."""
+    if x.version != NULL:
+        x.version[0] += 1
+    if x.storage is not None:
+        x.storage.writer = <PyObject*>writer
+
+
+cdef int64_t version_of(TensorBase x) noexcept:
+    return 0 if x.version == NULL else x.version[0]
+
+
+cdef object size_from(int ndim, const int64_t* dims):
+    cdef int d
+    return _size_type([dims[d] for d in range(ndim)])
+
+
+cdef tuple shape_tuple(TensorBase x):
+    cdef int d
+    return tuple([x.shape[d] for d in range(x.ndim)])
+
+
+# ---- nodes ------------------------------------------------------------------------------------
+cdef int64_t _sequence = 0
+
+
+cdef int64_t next_sequence() noexcept:
+    global _sequence
+    _sequence += 1
+    return _sequence
+
+
+cdef object make_node_type(str name, object base):
+    """A type of its own for the nodes of one operator, so that `type(x.grad_fn).__name__` says what it is."""
+    made = type(name, (base,), {"__slots__": (), "__module__": "tensorgrad.autograd.graph"})
+    tg_install_node(made)
+    (<_TypeSlots*><PyObject*>made).tp_dealloc = dealloc_operator_node
+    (<_TypeSlots*><PyObject*>made).tp_traverse = traverse_operator_node
+    (<_TypeSlots*><PyObject*>made).tp_clear = clear_node
+    return made
+
+
+cdef NodeBase init_node(NodeBase node, object op, int n_edges, int n_outputs, int n_saved):
+    global _sequence
+    _sequence += 1
+    node.sequence = _sequence
+    node.op = op
+    node.edges = &node.inline_edges[0]
+    node.outputs = &node.inline_output
+    node.saved = &node.inline_saved[0]
+    if n_edges > INLINE_EDGES:
+        node.edges = <Edge*>calloc(n_edges, sizeof(Edge))
+    if n_outputs > 1:
+        node.outputs = <OutputMeta*>calloc(n_outputs, sizeof(OutputMeta))
+    if n_saved > INLINE_SAVED:
+        node.saved = <SavedSlot*>calloc(n_saved, sizeof(SavedSlot))
+    if node.edges == NULL or node.outputs == NULL or node.saved == NULL:
+        raise MemoryError("out of memory while recording a node")
+    node.n_edges, node.n_outputs, node.n_saved = n_edges, n_outputs, n_saved
+    return node
+
+
+cdef void set_edge(NodeBase node, int i, NodeBase target, int output_nr):
+    cdef PyObject* old = node.edges[i].node
+    if target is None:
+        node.edges[i].node = NULL
+    else:
+        node.edges[i].node = <PyObject*>target
+        Py_INCREF(target)
+    node.edges[i].output_nr = output_nr
+    Py_XDECREF(old)
+
+
+cdef void set_output(NodeBase node, int i, TensorBase x) except *:
+    cdef OutputMeta* m = &node.outputs[i]
+    cdef Device device = x.storage.device if x.storage is not None else device_of(x)
+    m.dtype = <PyObject*>x.dtype
+    m.device = <PyObject*>device
+    m.ndim = x.ndim
+    m.level = 0 if x.wrap is None else x.wrap.level
+    m.is_view = (x.flags & IS_VIEW) != 0
+    if x.ndim <= INLINE_DIMS:
+        memcpy(&m.dims[0], x.shape, x.ndim * sizeof(int64_t))
+    else:
+        m.big = <int64_t*>malloc(x.ndim * sizeof(int64_t))
+        if m.big == NULL:
+            raise MemoryError("out of memory while recording a node")
+        memcpy(m.big, x.shape, x.ndim * sizeof(int64_t))
+
+
+cdef void release_saved(NodeBase node):
+    """Drop what the node saved, so that memory goes as backward passes; running it again is an error."""
+    cdef int i
+    cdef PyObject* x
+    cdef PyObject* unpack
+    for i in range(node.n_saved):
+        x = node.saved[i].value
+        unpack = node.saved[i].unpack
+        node.saved[i].value = NULL
+        node.saved[i].unpack = NULL
+        node.saved[i].kind = SAVED_NONE
+        Py_XDECREF(x)
+        Py_XDECREF(unpack)
+
+
+# ---- statistics ----------------------------------------------------------------------------------
+def memory_stats():
+    """Bytes and counts of the CPU's block allocator: live, peak, cached, limit, allocations, system_calls."""
+    return {"live": tg_memory.live, "peak": tg_memory.peak, "cached": tg_memory.cached, "limit": tg_memory.limit,
+            "allocations": tg_memory.allocations, "system_calls": tg_memory.system_calls}
+
+
+def reset_peak():
+    tg_memory.peak = tg_memory.live
+
+
+def empty_cache():
+    """Give cached blocks back to the system."""
+    tg_blocks_release()
+
+
+def set_cache_limit(int64_t nbytes):
+    if nbytes < 0:
+        raise ValueError(f"the cache limit must not be negative, got {nbytes}")
+    tg_memory.limit = nbytes
+    if tg_memory.cached > nbytes:
+        tg_blocks_release()

@@ -1,0 +1,218 @@
+"""Views, version families, and what an in-place write does to history.
+
+A view knows the tensor that owns its memory (`base`) and the chain of view operators that leads
+from there to itself. Writing to a view is recorded on the base, as a CopySlices node that applies
+the written operator's derivative to the view's part of the gradient; every other view of the base
+finds its history anew, by replaying its chain, when it is next asked for it.
+"""
+from cpython.object cimport PyObject
+
+from tensorgrad._core.grad_mode cimport thread_state
+from tensorgrad._core.graph cimport accumulator_of, node_name
+from tensorgrad._core.operator cimport Operator, call1, call2, handle
+from tensorgrad._core.types cimport (
+    HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_CUSTOM_FUNCTION, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT,
+    VIEW_NO_GRAD, AutogradMeta, init_node, level_of, meta_of, set_edge, set_node_type, set_output, version_of)
+
+from tensorgrad._core.graph import move_retain
+
+cdef Operator op_clone = handle("clone")
+cdef Operator op_copy_ = handle("copy_")
+cdef Operator op_zeros_like = handle("zeros_like")
+
+
+cdef class CopySlices(Node):
+    """The node of a tensor of which a part was written in place."""
+
+
+set_node_type(CopySlices)
+
+
+cdef void mark_view(TensorBase out, TensorBase source, object step, int creation):
+    """`out` was made from `source` by `step` = (operator, arguments after the tensor, output number)."""
+    cdef AutogradMeta meta = meta_of(out)
+    cdef AutogradMeta parent = source.meta
+    if source.flags & IS_VIEW:
+        meta.base = parent.base
+        meta.view_chain = (step, parent.view_chain)
+        if creation == VIEW_DEFAULT:
+            creation = parent.creation_meta
+    else:
+        meta.base = source
+        meta.view_chain = (step, None)
+    if parent is not None and parent.versions is not None:
+        meta.versions = parent.versions
+    meta.creation_meta = creation
+    out.version = source.version
+    meta.view_version = version_of(out)
+    out.flags |= IS_VIEW
+
+
+cdef object replay(object chain, object base):
+    """Apply a chain of view operators to `base`."""
+    steps = []
+    while chain is not None:
+        step, chain = chain
+        steps.append(step)
+    for op, args, output in reversed(steps):
+        base = op(base, *args)
+        if output >= 0:
+            base = base[output]
+    return base
+
+
+cdef int refresh_view(TensorBase x) except -1:
+    """Find the history of a view anew when its base or a sibling view has been written since."""
+    cdef AutogradMeta meta = x.meta
+    cdef TensorBase fresh
+    cdef int before, before_depth
+    if x.version == NULL or meta.view_version == x.version[0]:
+        return 0
+    if meta.base.flags & REQUIRES_GRAD and meta.base.grad_fn is not None:
+        before, before_depth = thread_state().grad, thread_state().depth
+        thread_state().grad = 1
+        thread_state().depth = level_of(x)
+        try:
+            fresh = replay(meta.view_chain, meta.base)
+        finally:
+            thread_state().grad, thread_state().depth = before, before_depth
+        move_retain(x.grad_fn, x.output_nr, fresh.grad_fn, fresh.output_nr)
+        x.grad_fn, x.output_nr = fresh.grad_fn, fresh.output_nr
+        x.flags |= REQUIRES_GRAD
+    meta.view_version = x.version[0]
+    return 0
+
+
+cdef NodeBase grad_fn_of(TensorBase x):
+    if x.flags & IS_VIEW:
+        refresh_view(x)
+    return x.grad_fn
+
+
+cdef int gradient_edge(TensorBase x, NodeBase node, int i) except -1:
+    """Point input `i` of `node` at where the gradient of `x` goes; nowhere when `x` wants none."""
+    if x.flags & IS_VIEW:
+        refresh_view(x)
+    if x.grad_fn is not None:
+        set_edge(node, i, x.grad_fn, x.output_nr)
+    elif x.flags & REQUIRES_GRAD:
+        set_edge(node, i, accumulator_of(x), 0)
+    return 0
+
+
+cdef int check_inplace(TensorBase x, object op, bint records) except -1:
+    """Refuse a write that autograd could not account for, before anything is written."""
+    cdef AutogradMeta meta = x.meta
+    if x.flags & INFERENCE and not thread_state().inference:
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
+            f"tensor before doing inplace update ('{op.__name__}').")
+    if x.flags & IS_VIEW:
+        refresh_view(x)
+        if records or x.flags & REQUIRES_GRAD:
+            _check_view_write(x, meta, op, records)
+    if x.flags & REQUIRES_GRAD and x.grad_fn is None and thread_state().grad:
+        raise RuntimeError(
+            "a leaf Variable that requires grad is being used in an in-place operation. "
+            f"'{op.__name__}' would overwrite a leaf of shape {[x.shape[d] for d in range(x.ndim)]} whose gradient is wanted: "
+            "write under tensorgrad.no_grad(), or to a clone")
+    return 0
+
+
+cdef int _check_view_write(TensorBase x, AutogradMeta meta, object op, bint records) except -1:
+    cdef str who
+    if not thread_state().grad:
+        return 0
+    if meta.base.flags & REQUIRES_GRAD and meta.base.grad_fn is None:
+        raise RuntimeError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation. "
+            f"'{op.__name__}' would overwrite part of a leaf whose gradient is wanted: write under tensorgrad.no_grad(), or "
+            "to a clone")
+    if meta.creation_meta == VIEW_DEFAULT:
+        return 0
+    who = f"Output {x.output_nr} of {node_name(x.grad_fn)}" if x.grad_fn is not None else "A view"
+    if meta.creation_meta == VIEW_MULTI_OUTPUT:
+        raise RuntimeError(
+            f"{who} is a view and is being modified inplace. This view is the output of a function that returns multiple "
+            "views. Such functions do not allow the output views to be modified inplace. You should replace the inplace "
+            f"operation '{op.__name__}' by an out-of-place one.")
+    if meta.creation_meta == VIEW_CUSTOM_FUNCTION:
+        raise RuntimeError(
+            f"{who} is a view and is being modified inplace. This view was created inside a custom Function (or because an "
+            "input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward "
+            "associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix "
+            "this by cloning the output of the custom Function.")
+    if meta.creation_meta == VIEW_NO_GRAD:
+        raise RuntimeError(
+            f"{who} is a view and is being modified inplace. This view was created in the no_grad mode and is modified "
+            "inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can "
+            "clarify your code by moving both the view and the inplace either both inside the no_grad block (if you don't "
+            "want the inplace to be tracked) or both outside (if you want the inplace to be tracked).")
+    raise RuntimeError(
+        f"{who} is a view and is being modified inplace. This view was created in inference mode and is modified inplace in "
+        "normal mode. Given that this use case is ambiguous and error-prone, it is forbidden: clone it first.")
+
+
+cdef int rebase_history(TensorBase x, NodeBase node, int output_nr) except -1:
+    """`node` computed what has just been written into `x`."""
+    cdef AutogradMeta meta = x.meta
+    cdef TensorBase base
+    cdef CopySlices slices
+    cdef int i
+    if not x.flags & IS_VIEW:
+        move_retain(x.grad_fn, x.output_nr, node, output_nr)
+        x.grad_fn, x.output_nr = node, output_nr
+        x.flags |= REQUIRES_GRAD
+        return 0
+    base = meta.base
+    slices = CopySlices.__new__(CopySlices)
+    init_node(slices, None, max(node.n_edges, 1), 1, 0)
+    gradient_edge(base, slices, 0)
+    for i in range(1, node.n_edges):
+        if node.edges[i].node != NULL:
+            set_edge(slices, i, <NodeBase>node.edges[i].node, node.edges[i].output_nr)
+    # The view's own old history hangs on the base: the inner node must not keep it alive beside that.
+    slices.context = (node, meta.view_chain)
+    slices.runner = run_copy_slices
+    slices.needs = 0xffffffff
+    set_output(slices, 0, base)
+    move_retain(base.grad_fn, base.output_nr, slices, 0)
+    base.grad_fn, base.output_nr = slices, 0
+    base.flags |= REQUIRES_GRAD
+    x.flags |= REQUIRES_GRAD
+    meta.view_version = -1          # the next look at x.grad_fn replays the chain
+    refresh_view(x)
+    return 0
+
+
+cdef object run_copy_slices(NodeBase node, list grads):
+    cdef NodeBase inner
+    cdef list inner_grads
+    grad = grads[0]
+    inner, chain = node.context
+    result = call1(op_clone, grad)
+    part = replay(chain, result)
+    inner_grads = list(inner.runner(inner, [call1(op_clone, part)]))
+    old = inner_grads[0] if inner_grads else None
+    if old is None:
+        old = call1(op_zeros_like, part)
+    call2(op_copy_, part, old)
+    return [result] + inner_grads[1:]
+
+
+cdef int set_tangent(TensorBase x, TensorBase tangent, bint written) except -1:
+    """Give `x` a tangent; `written` in place, a view's tangent is the view of its base's."""
+    cdef AutogradMeta meta = meta_of(x)
+    cdef TensorBase base
+    if written and x.flags & IS_VIEW and meta.tangent is None:
+        base = meta.base
+        if base.meta is None or base.meta.tangent is None:
+            meta_of(base).tangent = call1(op_zeros_like, base)
+            base.flags |= HAS_TANGENT
+        meta.tangent = replay(meta.view_chain, base.meta.tangent)
+    if written and meta.tangent is not None:
+        call2(op_copy_, meta.tangent, tangent)
+    else:
+        meta.tangent = tangent
+    x.flags |= HAS_TANGENT
+    return 0

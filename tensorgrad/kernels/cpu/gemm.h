@@ -1,0 +1,203 @@
+/* Batched matrix products, through BLAS where there is one. */
+#ifndef TG_GEMM_H
+#define TG_GEMM_H
+
+#include <stdlib.h>
+#include "blas.h"
+#include "copy.h"
+#include "gemm_loops.h"
+
+/* Up to this many multiplications the plain loops are done before BLAS has looked at its arguments. */
+enum { TG_GEMM_SMALL = 512 };
+
+static tg_matrix tg_matrix_t(tg_matrix x) {
+    return (tg_matrix){x.data, x.cols, x.rows, x.cs, x.rs};
+}
+
+/* Row-major storage as BLAS knows it: is x (TG_NO_TRANS) or its transpose (TG_TRANS) stored row by
+ * row, and with which leading dimension? 0 if neither is. */
+static int tg_blas_layout(const tg_matrix *x, int *ld) {
+    int64_t rs = x->rs, cs = x->cs;
+    if (x->cols == 1) cs = 1; /* the stride of a dimension of size 1 is free */
+    if (x->rows == 1 && cs == 1) rs = x->cols;
+    else if (x->rows == 1) rs = 1;
+    if (cs == 1 && rs >= x->cols && rs <= INT32_MAX) {
+        *ld = (int)rs;
+        return TG_NO_TRANS;
+    }
+    if (rs == 1 && cs >= x->rows && cs <= INT32_MAX) {
+        *ld = (int)cs;
+        return TG_TRANS;
+    }
+    return 0;
+}
+
+static void tg_blas_gemm(const tg_blas *blas, int dtype, int ta, int tb, int m, int n, int k, const char *a, int lda,
+                         const char *b, int ldb, double beta, char *c, int ldc) {
+    float one_c64[2] = {1, 0}, beta_c64[2] = {(float)beta, 0};
+    double one_c128[2] = {1, 0}, beta_c128[2] = {beta, 0};
+    switch (dtype) {
+    case TG_F32:
+        blas->sgemm(TG_ROW_MAJOR, ta, tb, m, n, k, 1, (const float *)a, lda, (const float *)b, ldb, (float)beta, (float *)c, ldc);
+        break;
+    case TG_F64:
+        blas->dgemm(TG_ROW_MAJOR, ta, tb, m, n, k, 1, (const double *)a, lda, (const double *)b, ldb, beta, (double *)c, ldc);
+        break;
+    case TG_C64:
+        blas->cgemm(TG_ROW_MAJOR, ta, tb, m, n, k, one_c64, a, lda, b, ldb, beta_c64, c, ldc);
+        break;
+    default:
+        blas->zgemm(TG_ROW_MAJOR, ta, tb, m, n, k, one_c128, a, lda, b, ldb, beta_c128, c, ldc);
+    }
+}
+
+/* y = a x + beta y, a being rows x cols after TG_NO_TRANS or TG_TRANS of what is stored. */
+static void tg_blas_gemv(const tg_blas *blas, int dtype, int trans, int rows, int cols, const char *a, int lda,
+                         const char *x, int incx, double beta, char *y, int incy) {
+    float one_c64[2] = {1, 0}, beta_c64[2] = {(float)beta, 0};
+    double one_c128[2] = {1, 0}, beta_c128[2] = {beta, 0};
+    int m = trans == TG_TRANS ? cols : rows, n = trans == TG_TRANS ? rows : cols;
+    switch (dtype) {
+    case TG_F32:
+        blas->sgemv(TG_ROW_MAJOR, trans, m, n, 1, (const float *)a, lda, (const float *)x, incx, (float)beta, (float *)y, incy);
+        break;
+    case TG_F64:
+        blas->dgemv(TG_ROW_MAJOR, trans, m, n, 1, (const double *)a, lda, (const double *)x, incx, beta, (double *)y, incy);
+        break;
+    case TG_C64:
+        blas->cgemv(TG_ROW_MAJOR, trans, m, n, one_c64, a, lda, x, incx, beta_c64, y, incy);
+        break;
+    default:
+        blas->zgemv(TG_ROW_MAJOR, trans, m, n, one_c128, a, lda, x, incx, beta_c128, y, incy);
+    }
+}
+
+/* A contiguous copy of x as `dtype` in *scratch, which is allocated once and reused. */
+static int tg_matrix_pack(tg_matrix *x, int from, int dtype, char **scratch) {
+    if (!*scratch) *scratch = (char *)malloc((size_t)(x->rows * x->cols * tg_itemsize(dtype)) + 1);
+    if (!*scratch) return TG_NO_MEMORY;
+    int64_t shape[2] = {x->rows, x->cols}, strides[2] = {x->rs, x->cs}, packed[2] = {x->cols, 1};
+    tg_array src = {x->data, shape, strides, 2, from}, dst = {*scratch, shape, packed, 2, dtype};
+    tg_copy(&dst, &src);
+    *x = (tg_matrix){*scratch, x->rows, x->cols, x->cols, 1};
+    return TG_OK;
+}
+
+/* The operands of the product at hand: what they were packed into, and from where. */
+typedef struct {
+    char *scratch_a, *scratch_b, *scratch_c;
+    const char *packed_a, *packed_b;
+} tg_gemm_scratch;
+
+/* Packs x unless what is packed already came from there (an operand that is broadcast over the batch). */
+static int tg_matrix_pack_once(tg_matrix *x, int from, int dtype, char **scratch, const char **packed) {
+    if (*packed == x->data) {
+        *x = (tg_matrix){*scratch, x->rows, x->cols, x->cols, 1};
+        return TG_OK;
+    }
+    *packed = x->data;
+    return tg_matrix_pack(x, from, dtype, scratch);
+}
+
+static int tg_gemm_blas(const tg_blas *blas, int dtype, tg_matrix c, tg_matrix a, tg_matrix b, double beta, tg_gemm_scratch *s) {
+    int lda = 0, ldb = 0, ldc = 0;
+    int ta = tg_blas_layout(&a, &lda), tb = tg_blas_layout(&b, &ldb), tc = tg_blas_layout(&c, &ldc);
+    if (!ta && tg_matrix_pack_once(&a, dtype, dtype, &s->scratch_a, &s->packed_a) != TG_OK) return TG_NO_MEMORY;
+    if (!tb && tg_matrix_pack_once(&b, dtype, dtype, &s->scratch_b, &s->packed_b) != TG_OK) return TG_NO_MEMORY;
+    if (!ta) ta = tg_blas_layout(&a, &lda);
+    if (!tb) tb = tg_blas_layout(&b, &ldb);
+    if (!ta || !tb || !tc) { /* out is required to have a unit stride, but a wrong answer helps nobody */
+        tg_gemm_plain(dtype, &c, &a, &b, beta != 0);
+        return TG_OK;
+    }
+    int m = (int)c.rows, n = (int)c.cols, k = (int)a.cols;
+    if (n == 1 && b.rs > 0 && b.rs <= INT32_MAX && (m == 1 || (c.rs > 0 && c.rs <= INT32_MAX)))
+        tg_blas_gemv(blas, dtype, ta, m, k, a.data, lda, b.data, (int)b.rs, beta, c.data, m == 1 ? 1 : (int)c.rs);
+    else if (m == 1 && a.cs > 0 && a.cs <= INT32_MAX && c.cs > 0 && c.cs <= INT32_MAX)
+        tg_blas_gemv(blas, dtype, tb == TG_TRANS ? TG_NO_TRANS : TG_TRANS, n, k, b.data, ldb, a.data, (int)a.cs, beta, c.data, (int)c.cs);
+    else if (tc == TG_NO_TRANS)
+        tg_blas_gemm(blas, dtype, ta, tb, m, n, k, a.data, lda, b.data, ldb, beta, c.data, ldc);
+    else /* a single row with a stride */
+        tg_blas_gemm(blas, dtype, tb == TG_TRANS ? TG_NO_TRANS : TG_TRANS, ta == TG_TRANS ? TG_NO_TRANS : TG_TRANS,
+                     n, m, k, b.data, ldb, a.data, lda, beta, c.data, ldc);
+    return TG_OK;
+}
+
+static int tg_gemm_one(const tg_blas *blas, int dtype, tg_matrix c, tg_matrix a, tg_matrix b, double beta, tg_gemm_scratch *s) {
+    if (dtype == TG_F16 || dtype == TG_BF16) {
+        tg_matrix wide = c;
+        if (tg_matrix_pack_once(&a, dtype, TG_F32, &s->scratch_a, &s->packed_a) != TG_OK
+            || tg_matrix_pack_once(&b, dtype, TG_F32, &s->scratch_b, &s->packed_b) != TG_OK
+            || tg_matrix_pack(&wide, dtype, TG_F32, &s->scratch_c) != TG_OK) return TG_NO_MEMORY;
+        int status = tg_gemm_one(blas, TG_F32, wide, a, b, beta, s);
+        int64_t shape[2] = {c.rows, c.cols}, strides[2] = {c.rs, c.cs}, contiguous[2] = {c.cols, 1};
+        tg_array dst = {c.data, shape, strides, 2, dtype}, src = {wide.data, shape, contiguous, 2, TG_F32};
+        tg_copy(&dst, &src);
+        return status;
+    }
+    /* Make the rows of out the contiguous ones: (a b)^T = b^T a^T. The choice is the same for every
+     * batch, so the scratch keeps its places. */
+    if (tg_abs64(c.cs) > tg_abs64(c.rs) && c.rows > 1) {
+        tg_matrix at = tg_matrix_t(a);
+        c = tg_matrix_t(c);
+        a = tg_matrix_t(b);
+        b = at;
+    }
+    int64_t m = c.rows, n = c.cols, k = a.cols;
+    int small = m <= TG_GEMM_SMALL && n <= TG_GEMM_SMALL && k <= TG_GEMM_SMALL && m * n * k <= TG_GEMM_SMALL;
+    if (!blas || dtype < TG_F32 || small || k == 0 || m > INT32_MAX || n > INT32_MAX || k > INT32_MAX) {
+        tg_gemm_plain(dtype, &c, &a, &b, beta != 0);
+        return TG_OK;
+    }
+    return tg_gemm_blas(blas, dtype, c, a, b, beta, s);
+}
+
+/* out = a @ b (beta == 0) or out += a @ b (beta == 1), over batches: (..., m, n) from (..., m, k)
+ * and (..., k, n), all of one dtype and ndim >= 2, a and b broadcast over the batch already by
+ * strides of 0. out has a unit stride in one of its last two dimensions and overlaps nothing. */
+static int tg_matmul(const tg_array *out, const tg_array *a, const tg_array *b, const tg_blas *blas, double beta) {
+    int32_t last = out->ndim - 1, batch = out->ndim - 2;
+    tg_matrix c = {out->data, out->shape[batch], out->shape[last], out->strides[batch], out->strides[last]};
+    tg_matrix x = {a->data, a->shape[batch], a->shape[last], a->strides[batch], a->strides[last]};
+    tg_matrix y = {b->data, b->shape[batch], b->shape[last], b->strides[batch], b->strides[last]};
+    /* Batches that share one b and lie row after row are one taller product. */
+    while (batch > 0) {
+        int64_t size = out->shape[batch - 1];
+        if (c.rows == 1) { /* the stride of a single row is free */
+            c.rs = out->strides[batch - 1];
+            x.rs = a->strides[batch - 1];
+        }
+        if (size != 1 && (b->strides[batch - 1] != 0 || a->strides[batch - 1] != x.rows * x.rs
+                          || out->strides[batch - 1] != c.rows * c.rs)) break;
+        c.rows *= size;
+        x.rows *= size;
+        batch--;
+    }
+    tg_iter it; /* operands: out, a, b */
+    tg_iter_begin(&it, 3);
+    for (int32_t d = batch - 1; d >= 0; d--) {
+        int64_t strides[3] = {out->strides[d], a->strides[d], b->strides[d]};
+        tg_iter_add(&it, out->shape[d], strides);
+    }
+    tg_iter_finish(&it);
+    if (it.numel == 0 || c.rows == 0 || c.cols == 0 || (x.cols == 0 && beta != 0)) return TG_OK;
+
+    int64_t itemsize = tg_itemsize(out->dtype);
+    tg_gemm_scratch scratch = {NULL, NULL, NULL, NULL, NULL};
+    int status = TG_OK;
+    tg_cursor cursor;
+    tg_cursor_init(&cursor, &it);
+    do {
+        tg_matrix ci = c, xi = x, yi = y;
+        ci.data += cursor.offset[0] * itemsize;
+        xi.data += cursor.offset[1] * itemsize;
+        yi.data += cursor.offset[2] * itemsize;
+        status = tg_gemm_one(blas, out->dtype, ci, xi, yi, beta, &scratch);
+    } while (status == TG_OK && tg_cursor_next(&cursor, &it, 0));
+    free(scratch.scratch_a);
+    free(scratch.scratch_b);
+    free(scratch.scratch_c);
+    return status;
+}
+
+#endif

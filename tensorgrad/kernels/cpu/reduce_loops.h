@@ -1,0 +1,188 @@
+/* The inner loops of reductions and scans, one set a compute type, and the table of them. */
+#ifndef TG_REDUCE_LOOPS_H
+#define TG_REDUCE_LOOPS_H
+
+#include "array.h"
+
+typedef enum { TG_SUM, TG_PROD, TG_MAX, TG_MIN, TG_ANY, TG_ALL } tg_reduce_op;
+
+/* How many elements are added before the partial sums are combined pairwise. */
+#define TG_REDUCE_BLOCK 1024
+
+#define TG_OP_SUM(a, b) ((a) + (b))
+#define TG_OP_PROD(a, b) ((a) * (b))
+#define TG_OP_MAX(a, b) ((b) > (a) ? (b) : (a))
+#define TG_OP_MIN(a, b) ((b) < (a) ? (b) : (a))
+/* These keep a NaN they have met and take one they meet. */
+#define TG_OP_FMAX(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
+#define TG_OP_FMIN(a, b) ((b) < (a) || (b) != (b) ? (b) : (a))
+
+/* block: one value from n >= 1 elements, in independent lanes that are then folded pairwise.
+ * rows:  acc[j] = op(acc[j], row[j]).
+ * scan:  running values in place, starting from and leaving behind *carry. */
+#define TG_REDUCE_LOOPS(CLONES, NAME, T, LANES, OP)                                                \
+    CLONES static void tg_block_##NAME(void *restrict result, const void *restrict data, int64_t n) { \
+        const T *restrict p = (const T *)data;                                                     \
+        if (n < LANES) {                                                                           \
+            T r = p[0];                                                                            \
+            for (int64_t i = 1; i < n; i++) r = OP(r, p[i]);                                       \
+            *(T *)result = r;                                                                      \
+            return;                                                                                \
+        }                                                                                          \
+        T acc[LANES];                                                                              \
+        for (int l = 0; l < LANES; l++) acc[l] = p[l];                                             \
+        int64_t i = LANES;                                                                         \
+        for (; i + LANES <= n; i += LANES)                                                         \
+            for (int l = 0; l < LANES; l++) acc[l] = OP(acc[l], p[i + l]);                         \
+        for (int l = 0; i < n; i++, l++) acc[l] = OP(acc[l], p[i]);                                \
+        for (int w = LANES / 2; w > 0; w /= 2)                                                     \
+            for (int l = 0; l < w; l++) acc[l] = OP(acc[l], acc[l + w]);                           \
+        *(T *)result = acc[0];                                                                     \
+    }                                                                                              \
+    CLONES static void tg_rows_##NAME(void *restrict acc_, const void *restrict row_, int64_t n) { \
+        T *restrict acc = (T *)acc_;                                                               \
+        const T *restrict row = (const T *)row_;                                                   \
+        for (int64_t j = 0; j < n; j++) acc[j] = OP(acc[j], row[j]);                               \
+    }                                                                                              \
+    static void tg_scan_##NAME(void *restrict carry, void *restrict data, int64_t n) {             \
+        T *restrict p = (T *)data;                                                                 \
+        T r = *(T *)carry;                                                                         \
+        for (int64_t i = 0; i < n; i++) p[i] = r = OP(r, p[i]);                                    \
+        *(T *)carry = r;                                                                           \
+    }
+
+/* A signed sum wraps as an unsigned one does, without being undefined. */
+TG_REDUCE_LOOPS(TG_CLONES, sum_x64, uint64_t, 16, TG_OP_SUM)
+TG_REDUCE_LOOPS(TG_CLONES, sum_f32, float, 64, TG_OP_SUM)
+TG_REDUCE_LOOPS(TG_CLONES, sum_f64, double, 32, TG_OP_SUM)
+TG_REDUCE_LOOPS(TG_CLONES, sum_c64, tg_c64, 32, TG_OP_SUM)
+TG_REDUCE_LOOPS(TG_CLONES, sum_c128, tg_c128, 32, TG_OP_SUM)
+TG_REDUCE_LOOPS(, prod_x64, uint64_t, 8, TG_OP_PROD)
+TG_REDUCE_LOOPS(TG_CLONES, prod_f32, float, 64, TG_OP_PROD)
+TG_REDUCE_LOOPS(TG_CLONES, prod_f64, double, 32, TG_OP_PROD)
+TG_REDUCE_LOOPS(, prod_c64, tg_c64, 4, TG_OP_PROD)
+TG_REDUCE_LOOPS(, prod_c128, tg_c128, 4, TG_OP_PROD)
+TG_REDUCE_LOOPS(TG_CLONES, max_u8, uint8_t, 128, TG_OP_MAX)
+TG_REDUCE_LOOPS(, max_i32, int32_t, 32, TG_OP_MAX)
+TG_REDUCE_LOOPS(TG_CLONES, max_i64, int64_t, 16, TG_OP_MAX)
+TG_REDUCE_LOOPS(, max_u64, uint64_t, 16, TG_OP_MAX)
+TG_REDUCE_LOOPS(TG_CLONES, max_f32, float, 64, TG_OP_FMAX)
+TG_REDUCE_LOOPS(TG_CLONES, max_f64, double, 32, TG_OP_FMAX)
+TG_REDUCE_LOOPS(TG_CLONES, min_u8, uint8_t, 128, TG_OP_MIN)
+TG_REDUCE_LOOPS(, min_i32, int32_t, 32, TG_OP_MIN)
+TG_REDUCE_LOOPS(TG_CLONES, min_i64, int64_t, 16, TG_OP_MIN)
+TG_REDUCE_LOOPS(, min_u64, uint64_t, 16, TG_OP_MIN)
+TG_REDUCE_LOOPS(TG_CLONES, min_f32, float, 64, TG_OP_FMIN)
+TG_REDUCE_LOOPS(TG_CLONES, min_f64, double, 32, TG_OP_FMIN)
+
+#define TG_BEATS_MAX(a, b) ((b) > (a))
+#define TG_BEATS_MIN(a, b) ((b) < (a))
+/* The first NaN beats every number, and nothing beats it. */
+#define TG_BEATS_FMAX(a, b) ((b) > (a) || ((b) != (b) && (a) == (a)))
+#define TG_BEATS_FMIN(a, b) ((b) < (a) || ((b) != (b) && (a) == (a)))
+
+/* beats: would b displace the earlier a?  find: where the block's extremum first stands.
+ * argrows: takes row number `at` into the running extrema and their positions. */
+#define TG_ARG_LOOPS(NAME, T, BEATS)                                                               \
+    static int tg_beats_##NAME(const void *a_, const void *b_) {                                   \
+        T a = *(const T *)a_, b = *(const T *)b_;                                                  \
+        return BEATS(a, b);                                                                        \
+    }                                                                                              \
+    static int64_t tg_find_##NAME(const void *data, const void *value_, int64_t n) {               \
+        const T *p = (const T *)data;                                                              \
+        T value = *(const T *)value_;                                                              \
+        int64_t i = 0;                                                                             \
+        for (int hit = 0; i + 32 <= n; i += 32) { /* branchless, so that it vectorises */          \
+            for (int l = 0; l < 32; l++) hit |= (p[i + l] == value) | (p[i + l] != p[i + l]);      \
+            if (hit) break;                                                                        \
+        }                                                                                          \
+        while (i < n - 1 && p[i] != value && p[i] == p[i]) i++;                                    \
+        return i;                                                                                  \
+    }                                                                                              \
+    static void tg_argrows_##NAME(void *restrict best_, int64_t *restrict where,                   \
+                                  const void *restrict row_, int64_t at, int64_t n) {              \
+        T *restrict best = (T *)best_;                                                             \
+        const T *restrict row = (const T *)row_;                                                   \
+        for (int64_t j = 0; j < n; j++) {                                                          \
+            int beats = BEATS(best[j], row[j]);                                                    \
+            best[j] = beats ? row[j] : best[j];                                                    \
+            where[j] = beats ? at : where[j];                                                      \
+        }                                                                                          \
+    }
+
+TG_ARG_LOOPS(max_u8, uint8_t, TG_BEATS_MAX)
+TG_ARG_LOOPS(max_i32, int32_t, TG_BEATS_MAX)
+TG_ARG_LOOPS(max_i64, int64_t, TG_BEATS_MAX)
+TG_ARG_LOOPS(max_u64, uint64_t, TG_BEATS_MAX)
+TG_ARG_LOOPS(max_f32, float, TG_BEATS_FMAX)
+TG_ARG_LOOPS(max_f64, double, TG_BEATS_FMAX)
+TG_ARG_LOOPS(min_u8, uint8_t, TG_BEATS_MIN)
+TG_ARG_LOOPS(min_i32, int32_t, TG_BEATS_MIN)
+TG_ARG_LOOPS(min_i64, int64_t, TG_BEATS_MIN)
+TG_ARG_LOOPS(min_u64, uint64_t, TG_BEATS_MIN)
+TG_ARG_LOOPS(min_f32, float, TG_BEATS_FMIN)
+TG_ARG_LOOPS(min_f64, double, TG_BEATS_FMIN)
+
+typedef struct {
+    int compute;   /* the dtype that elements are converted to before they enter a loop */
+    int cascade;   /* does it round, so that partial results want combining pairwise? */
+    void (*block)(void *restrict, const void *restrict, int64_t);
+    void (*rows)(void *restrict, const void *restrict, int64_t);
+    void (*scan)(void *restrict, void *restrict, int64_t);
+    int (*beats)(const void *, const void *);
+    int64_t (*find)(const void *, const void *, int64_t);
+    void (*argrows)(void *restrict, int64_t *restrict, const void *restrict, int64_t, int64_t);
+} tg_reducer;
+
+/* The loops for reducing elements of `compute` by sum, prod, max or min; NULL if there are none. */
+static const tg_reducer *tg_reducer_of(int op, int compute) {
+#define TG_SUMMING(CASE, DTYPE, NAME, CASCADE) case CASE: { static const tg_reducer r = {           \
+        DTYPE, CASCADE, tg_block_##NAME, tg_rows_##NAME, tg_scan_##NAME, NULL, NULL, NULL}; return &r; }
+#define TG_PICKING(CASE, DTYPE, NAME) case CASE: { static const tg_reducer r = {                    \
+        DTYPE, 0, tg_block_##NAME, tg_rows_##NAME, tg_scan_##NAME, tg_beats_##NAME, tg_find_##NAME, \
+        tg_argrows_##NAME}; return &r; }
+#define TG_KEY(OP, DTYPE) ((OP) * TG_NDTYPES + (DTYPE))
+    switch (TG_KEY(op, compute)) {
+    TG_SUMMING(TG_KEY(TG_SUM, TG_I64), TG_I64, sum_x64, 0)
+    TG_SUMMING(TG_KEY(TG_SUM, TG_F32), TG_F32, sum_f32, 1)
+    TG_SUMMING(TG_KEY(TG_SUM, TG_F64), TG_F64, sum_f64, 1)
+    TG_SUMMING(TG_KEY(TG_SUM, TG_C64), TG_C64, sum_c64, 1)
+    TG_SUMMING(TG_KEY(TG_SUM, TG_C128), TG_C128, sum_c128, 1)
+    TG_SUMMING(TG_KEY(TG_PROD, TG_I64), TG_I64, prod_x64, 0)
+    TG_SUMMING(TG_KEY(TG_PROD, TG_F32), TG_F32, prod_f32, 1)
+    TG_SUMMING(TG_KEY(TG_PROD, TG_F64), TG_F64, prod_f64, 1)
+    TG_SUMMING(TG_KEY(TG_PROD, TG_C64), TG_C64, prod_c64, 1)
+    TG_SUMMING(TG_KEY(TG_PROD, TG_C128), TG_C128, prod_c128, 1)
+    TG_PICKING(TG_KEY(TG_MAX, TG_BOOL), TG_BOOL, max_u8)
+    TG_PICKING(TG_KEY(TG_MAX, TG_U8), TG_U8, max_u8)
+    TG_PICKING(TG_KEY(TG_MAX, TG_I32), TG_I32, max_i32)
+    TG_PICKING(TG_KEY(TG_MAX, TG_I64), TG_I64, max_i64)
+    TG_PICKING(TG_KEY(TG_MAX, TG_U64), TG_U64, max_u64)
+    TG_PICKING(TG_KEY(TG_MAX, TG_F32), TG_F32, max_f32)
+    TG_PICKING(TG_KEY(TG_MAX, TG_F64), TG_F64, max_f64)
+    TG_PICKING(TG_KEY(TG_MIN, TG_BOOL), TG_BOOL, min_u8)
+    TG_PICKING(TG_KEY(TG_MIN, TG_U8), TG_U8, min_u8)
+    TG_PICKING(TG_KEY(TG_MIN, TG_I32), TG_I32, min_i32)
+    TG_PICKING(TG_KEY(TG_MIN, TG_I64), TG_I64, min_i64)
+    TG_PICKING(TG_KEY(TG_MIN, TG_U64), TG_U64, min_u64)
+    TG_PICKING(TG_KEY(TG_MIN, TG_F32), TG_F32, min_f32)
+    TG_PICKING(TG_KEY(TG_MIN, TG_F64), TG_F64, min_f64)
+    default: return NULL;
+    }
+#undef TG_SUMMING
+#undef TG_PICKING
+#undef TG_KEY
+}
+
+/* The loops for an operation on arrays of `dtype`. */
+static const tg_reducer *tg_find_reducer(int op, int dtype) {
+    if (op == TG_ANY || op == TG_ALL) dtype = TG_BOOL;
+    if (dtype == TG_BOOL) return tg_reducer_of(op == TG_SUM || op == TG_MAX || op == TG_ANY ? TG_MAX : TG_MIN, TG_BOOL);
+    if (dtype == TG_F16 || dtype == TG_BF16) return tg_reducer_of(op, TG_F32);
+    if (dtype > TG_U64) return tg_reducer_of(op, dtype);
+    if (op == TG_SUM || op == TG_PROD) return tg_reducer_of(op, TG_I64);
+    const tg_reducer *own = tg_reducer_of(op, dtype);
+    return own ? own : tg_reducer_of(op, TG_I64);
+}
+
+#endif

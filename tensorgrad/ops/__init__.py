@@ -1,0 +1,54 @@
+"""The operators, a file for each family; importing this package declares them all."""
+
+from tensorgrad._core.operator import all_operators, check_handles
+from tensorgrad._core.tensor import add_method
+from tensorgrad.ops import (  # noqa: F401
+    binary,
+    creation,
+    indexing,
+    matmul,
+    nn,
+    random,
+    reduction,
+    shape,
+    unary,
+)
+
+__all__ = ["public_names", "registry"]
+
+
+def registry():
+    """Every declared overload, in the order of the operators' names."""
+    return [overload for _, op in sorted(all_operators().items()) for overload in op.overloads]
+
+
+def public_names():
+    """``(name, operator, is_function, is_method)`` for each public name of an operator, aliases included."""
+    names = []
+    for name, op in all_operators().items():
+        if not op.overloads: continue
+        options = op.overloads[0].options
+        if options.get("internal"):
+            continue
+        method = options.get("method", True)
+        for alias in (name, *options.get("aliases", ())):
+            names.append((alias, op, options.get("function", True), method))
+            # the in-place form of an alias
+            inplace = all_operators().get(name + "_")
+            if alias != name and inplace is not None:
+                names.append((alias + "_", inplace, True, True))
+    return names
+
+
+def install_methods():
+    """Put the operators on Tensor."""
+    for name, op, _, method in public_names():
+        if method == "property":
+            add_method(name, property(op))
+        elif method and " self" in op.overloads[0].signature_text.partition(",")[0]:
+            add_method(name, op)
+
+
+import os
+os.environ.get("TG_DEV") or check_handles()
+install_methods()

@@ -1,0 +1,310 @@
+"""Elementwise operators of two tensors or numbers, and of three.
+
+Each operator stands here whole: the expression that the loops are made of (kernels/cpu/loops.h), then
+the declaration with its partial derivatives.
+"""
+from tensorgrad._core.device cimport tg_kernel
+from tensorgrad._core.operator cimport Operator, handle
+
+from tensorgrad._core.dispatch import composite, elementwise
+
+cdef Operator add, sub, mul, div, neg, pow_, log, exp, where, conj, real, maximum, zeros_like
+add, sub, mul, div, neg = handle("add"), handle("sub"), handle("mul"), handle("div"), handle("neg")
+pow_, log, exp, where = handle("pow"), handle("log"), handle("exp"), handle("where")
+conj, real, maximum, zeros_like = handle("conj_physical"), handle("real"), handle("maximum"), handle("zeros_like")
+cdef Operator trunc_divide, floor_divide, clamp_min, clamp_max, logical_and
+trunc_divide, floor_divide, logical_and = handle("_trunc_divide"), handle("floor_divide"), handle("logical_and")
+clamp_min, clamp_max = handle("clamp_min"), handle("clamp_max")
+
+# ---- arithmetic ------------------------------------------------------------------------------------
+cdef extern from *:
+    """
+    #include "loops.h"
+    TG_BINARY(add, NUMERIC, x + y)
+    TG_TERNARY(add_scaled, NUMERIC, x + z * y)
+    TG_BINARY(sub, NUMERIC, x - y)
+    TG_TERNARY(sub_scaled, NUMERIC, x - z * y)
+    TG_BINARY(rsub, NUMERIC, y - x)
+    TG_BINARY(mul, NUMERIC, x * y)
+    TG_BINARY(div, FLOAT_AND_COMPLEX, x / y)
+    TG_BINARY(trunc_divide, INTEGER_AND_FLOAT, tg_truncdiv(x, y))
+    TG_BINARY(floor_divide, INTEGER_AND_FLOAT, tg_floordiv(x, y))
+    TG_BINARY(remainder, INTEGER_AND_FLOAT, tg_remainder(x, y))
+    TG_BINARY(fmod, INTEGER_AND_FLOAT, tg_fmod(x, y))
+    TG_BINARY(pow, NUMERIC, tg_pow(x, y))
+    """
+    const tg_kernel tg_k_add, tg_k_add_scaled, tg_k_sub, tg_k_sub_scaled, tg_k_rsub, tg_k_mul, tg_k_div
+    const tg_kernel tg_k_trunc_divide, tg_k_floor_divide, tg_k_remainder, tg_k_fmod, tg_k_pow
+
+
+def _refuse_bool_subtraction(self, other, *alpha):
+    if (getattr(self, "dtype", None) is _bool() or isinstance(self, bool)) \
+            and (getattr(other, "dtype", None) is _bool() or isinstance(other, bool)):
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+                           "`logical_xor()` operator instead.")
+
+
+def _bool():
+    from tensorgrad._core.dtype import names
+    return names()["bool"]
+
+
+def _refuse_zero_divisor(self, other):
+    """Integers have no infinity: dividing by zero is an error, raised before anything is computed."""
+    for x in (self, other):
+        if isinstance(x, float) or (not isinstance(x, (int, bool)) and (x.is_floating_point() or x.is_complex())):
+            return
+    if (other == 0) if isinstance(other, int) else (other == 0).any().item():
+        raise RuntimeError("ZeroDivisionError")
+
+
+elementwise(<size_t>&tg_k_add, "add(Tensor self, Operand other)", partials={"self": 1, "other": 1},
+            reference="self + other", doc="""Sum of two tensors, or of a tensor and a number.
+
+    With ``alpha``, ``self + alpha * other``.
+
+    Examples
+    --------
+    >>> tensorgrad.add(tensorgrad.tensor([1.0, 2.0]), 3)
+    tensor([4., 5.])
+    """)
+elementwise(<size_t>&tg_k_add_scaled, "add(Tensor self, Operand other, *, Number alpha)",
+            partials={"self": 1, "other": lambda alpha: alpha}, reference="self + alpha * other", node="add",
+            alpha=True)
+elementwise(<size_t>&tg_k_sub, "sub(Tensor self, Operand other)", partials={"self": 1, "other": -1},
+            check=_refuse_bool_subtraction, reference="self - other", aliases=("subtract",),
+            doc="Difference of two tensors, or of a tensor and a number; with ``alpha``, ``self - alpha * other``.")
+elementwise(<size_t>&tg_k_sub_scaled, "sub(Tensor self, Operand other, *, Number alpha)",
+            partials={"self": 1, "other": lambda alpha: -alpha}, check=_refuse_bool_subtraction,
+            reference="self - alpha * other", node="sub", alpha=True)
+elementwise(<size_t>&tg_k_rsub, "rsub(Tensor self, Operand other)", partials={"self": -1, "other": 1}, inplace=False,
+            check=_refuse_bool_subtraction, reference="other - self", doc="``other - self``.")
+elementwise(<size_t>&tg_k_mul, "mul(Tensor self, Operand other)",
+            partials={"self": lambda other: other, "other": lambda self: self}, reference="self * other",
+            aliases=("multiply",), doc="""Product of two tensors, or of a tensor and a number.
+
+    Examples
+    --------
+    >>> tensorgrad.mul(tensorgrad.tensor([1.0, 2.0]), 3)
+    tensor([3., 6.])
+    """)
+elementwise(<size_t>&tg_k_div, "div(Tensor self, Operand other)", to_float=True,
+            partials={"self": lambda other: 1 / other, "other": lambda other, out: -out / other},
+            vjp={"self": lambda grad, other: grad / _conj(other), "other": lambda grad, other, out: -grad * _conj(out / other)},
+            reference="self / other", domain=(0.3, 2.0), aliases=("divide", "true_divide"),
+            doc="Quotient of two tensors, or of a tensor and a number; integers are divided as floating point numbers.")
+composite("div(Tensor self, Operand other, *, str? rounding_mode)",
+          lambda self, other, rounding_mode: _divide_rounded(self, other, rounding_mode), inplace=True)
+composite("true_divide(Tensor self, Operand other)", lambda self, other: div(self, other), doc="The same as `div`.")
+
+
+def _conj(x):
+    """Of a tensor or of a Python number."""
+    return x.conjugate() if isinstance(x, (int, float, complex)) else conj(x)
+
+
+def _divide_rounded(self, other, mode):
+    if mode is None:
+        return div(self, other)
+    if mode == "trunc":
+        return trunc_divide(self, other)
+    if mode == "floor":
+        return floor_divide(self, other)
+    raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{mode}'")
+
+
+elementwise(<size_t>&tg_k_trunc_divide, "_trunc_divide(Tensor self, Operand other)", partials={"self": 0, "other": 0},
+            check=_refuse_zero_divisor, reference="np.trunc(self / other)", domain=(1.0, 3.0), internal=True,
+            doc="Quotient without its fraction.")
+elementwise(<size_t>&tg_k_floor_divide, "floor_divide(Tensor self, Operand other)", partials={"self": 0, "other": 0},
+            check=_refuse_zero_divisor, reference="np.floor_divide(self, other)", domain=(1.0, 3.0), discontinuous=True,
+            doc="The largest integer that is not larger than the quotient.")
+elementwise(<size_t>&tg_k_remainder, "remainder(Tensor self, Operand other)",
+            partials={"self": 1, "other": lambda self, other: -div(self, other, rounding_mode="floor")},
+            check=_refuse_zero_divisor, reference="np.remainder(self, other)", domain=(1.0, 3.0), discontinuous=True,
+            doc="Remainder of the division, with the sign of the divisor (Python's %).")
+elementwise(<size_t>&tg_k_fmod, "fmod(Tensor self, Operand other)",
+            partials={"self": 1, "other": lambda self, other: -div(self, other, rounding_mode="trunc")},
+            check=_refuse_zero_divisor, reference="np.fmod(self, other)", domain=(1.0, 3.0), discontinuous=True,
+            doc="Remainder of the division, with the sign of the dividend (C's fmod).")
+
+
+def _pow_self_partial(self, exponent):
+    """y * x^(y-1), and 0 where y is 0 (x^-1 may be infinite there)."""
+    if isinstance(exponent, (int, float, complex)):
+        if exponent == 0:
+            return 0
+        if exponent == 1:
+            return 1
+        return exponent * (self if exponent == 2 else pow_(self, exponent - 1))
+    return where(exponent == 0, 0, exponent * pow_(self, exponent - 1))
+
+
+def _pow_exponent_partial(self, exponent, out):
+    """x^y log x, and 0 where x is 0 and the power stays 0."""
+    if isinstance(self, (int, float, complex)):
+        if self == 0:
+            return where(exponent.real >= 0 if exponent.is_complex() else exponent >= 0, 0.0, float("nan")) \
+                if not isinstance(exponent, (int, float)) else 0
+        import cmath
+        import math
+        base_log = math.log(self) if not isinstance(self, complex) and self > 0 else cmath.log(self)
+        return out * (base_log if not isinstance(base_log, complex) or out.is_complex() else float("nan"))
+    positive = exponent >= 0 if isinstance(exponent, (int, float)) else (
+        exponent.real >= 0 if exponent.is_complex() else exponent >= 0)
+    return where(logical_and(self == 0, positive), 0, out * log(self))
+
+
+def _pow_check(self, exponent):
+    if isinstance(exponent, int) and not isinstance(exponent, bool) and exponent < 0 and not isinstance(self, (int, float, complex)) \
+            and not (self.is_floating_point() or self.is_complex()):
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+
+
+elementwise(<size_t>&tg_k_pow, "pow(Operand self, Operand exponent)",
+            partials={"self": _pow_self_partial, "exponent": _pow_exponent_partial}, check=_pow_check,
+            reference="np.power(self, exponent)", domain=(0.3, 2.0), doc="""Each element raised to a power.
+
+    Examples
+    --------
+    >>> tensorgrad.pow(tensorgrad.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([1., 4., 9.])
+    """)
+
+# ---- larger, smaller, angles --------------------------------------------------------------------------
+cdef extern from *:
+    """
+    TG_BINARY(maximum, REAL, tg_max(x, y))
+    TG_BINARY(minimum, REAL, tg_min(x, y))
+    TG_TERNARY(clamp, INTEGER_AND_FLOAT, tg_min(tg_max(x, y), z))
+    TG_BINARY(atan2, FLOAT, tg_atan2(x, y))
+    TG_BINARY(hypot, FLOAT, tg_hypot(x, y))
+    TG_BINARY(logaddexp, FLOAT, x == y && x - x != x - x ? x : tg_max(x, y) + tg_log1p(tg_exp(-tg_abs(x - y))))
+    TG_TERNARY(lerp, FLOAT_AND_COMPLEX, x + z * (y - x))
+    TG_SELECT(where, NUMERIC, x ? y : z)
+    """
+    const tg_kernel tg_k_maximum, tg_k_minimum, tg_k_clamp, tg_k_atan2, tg_k_hypot, tg_k_logaddexp, tg_k_lerp, tg_k_where
+
+
+def _share(wins, equal):
+    """1 where this operand decides, one half where both do."""
+    return wins * 1.0 + equal * 0.5
+
+
+elementwise(<size_t>&tg_k_maximum, "maximum(Tensor self, Tensor other)", inplace=False,
+            partials={"self": lambda self, other: _share(self > other, self == other),
+                      "other": lambda self, other: _share(self < other, self == other)},
+            reference="np.maximum(self, other)", doc="The larger of two elements; nan if either is.")
+elementwise(<size_t>&tg_k_minimum, "minimum(Tensor self, Tensor other)", inplace=False,
+            partials={"self": lambda self, other: _share(self < other, self == other),
+                      "other": lambda self, other: _share(self > other, self == other)},
+            reference="np.minimum(self, other)", doc="The smaller of two elements; nan if either is.")
+elementwise(<size_t>&tg_k_maximum, "clamp_min(Tensor self, Operand min)",
+            partials={"self": lambda self, min: self >= min, "min": lambda self, min: self < min},
+            reference="np.maximum(self, min)", doc="Each element, but no less than `min`.")
+elementwise(<size_t>&tg_k_minimum, "clamp_max(Tensor self, Operand max)",
+            partials={"self": lambda self, max: self <= max, "max": lambda self, max: self > max},
+            reference="np.minimum(self, max)", doc="Each element, but no more than `max`.")
+elementwise(<size_t>&tg_k_clamp, "clamp(Tensor self, Operand min, Operand max)",
+            partials={"self": lambda self, min, max: logical_and(self >= min, self <= max),
+                      "min": lambda self, min, max: logical_and(self < min, min < max),
+                      "max": lambda self, min, max: logical_and(self > max, True) if isinstance(max, (int, float))
+                      else (self > max) * 1.0 + (max < min) * (self <= max)},
+            reference="np.minimum(np.maximum(self, min), max)", aliases=("clip",), ordered=True,
+            doc="Each element, but no less than `min` and no more than `max`; either may be None.")
+composite("clamp(Tensor self, Operand? min=None, Operand? max=None)", lambda self, min, max: _clamp(self, min, max),
+          inplace=True)
+
+
+def _clamp(self, min, max):
+    if min is None and max is None:
+        raise ValueError("clamp: At least one of 'min' or 'max' must not be None")
+    return clamp_max(self, max) if min is None else clamp_min(self, min)
+
+
+elementwise(<size_t>&tg_k_atan2, "atan2(Tensor self, Tensor other)", to_float=True,
+            partials={"self": lambda self, other: other / (self * self + other * other),
+                      "other": lambda self, other: -self / (self * self + other * other)},
+            reference="np.arctan2(self, other)", aliases=("arctan2",), domain=(0.3, 2.0),
+            doc="The angle of the point (other, self), in radians between -pi and pi.")
+elementwise(<size_t>&tg_k_hypot, "hypot(Tensor self, Tensor other)", to_float=True,
+            partials={"self": lambda self, out: self / out, "other": lambda other, out: other / out},
+            reference="np.hypot(self, other)", domain=(0.3, 2.0),
+            doc="``sqrt(self^2 + other^2)``, without overflow in between.")
+elementwise(<size_t>&tg_k_logaddexp, "logaddexp(Tensor self, Tensor other)", to_float=True, inplace=False,
+            partials={"self": lambda self, out: exp(self - out), "other": lambda other, out: exp(other - out)},
+            reference="np.logaddexp(self, other)", doc="``log(exp(self) + exp(other))``, without overflow in between.")
+elementwise(<size_t>&tg_k_lerp, "lerp(Tensor self, Tensor end, Operand weight)",
+            partials={"self": lambda weight: 1 - weight, "end": lambda weight: weight,
+                      "weight": lambda self, end: end - self},
+            reference="self + weight * (end - self)", doc="Linear interpolation: ``self + weight * (end - self)``.")
+elementwise(<size_t>&tg_k_where, "where(Tensor condition, Operand self, Operand other)", inplace=False,
+            vjp={"self": lambda grad, condition: where(condition, grad, 0),
+                 "other": lambda grad, condition: where(condition, 0, grad)},
+            jvp=lambda condition, self_t, other_t: where(condition, 0 if self_t is None else self_t,
+                                                         0 if other_t is None else other_t),
+            reference="np.where(condition, self, other)", method=False, doc="""Elements of `self` where `condition` holds, else of `other`.
+
+    Examples
+    --------
+    >>> x = tensorgrad.tensor([-1.0, 2.0])
+    >>> tensorgrad.where(x > 0, x, 0)
+    tensor([0., 2.])
+    """)
+composite("addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Number value=1)",
+          lambda self, tensor1, tensor2, value: self + tensor1 * tensor2 * value, inplace=True,
+          reference="self + value * tensor1 * tensor2", doc="``self + value * tensor1 * tensor2``.")
+composite("addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Number value=1)",
+          lambda self, tensor1, tensor2, value: self + tensor1 / tensor2 * value, inplace=True,
+          reference="self + value * tensor1 / tensor2", domain=(0.3, 2.0), doc="``self + value * tensor1 / tensor2``.")
+
+# ---- comparisons and logic ------------------------------------------------------------------------------
+cdef extern from *:
+    """
+    TG_COMPARE(eq, NUMERIC, x == y)
+    TG_COMPARE(ne, NUMERIC, x != y)
+    TG_COMPARE(lt, REAL, x < y)
+    TG_COMPARE(le, REAL, x <= y)
+    TG_COMPARE(gt, REAL, x > y)
+    TG_COMPARE(ge, REAL, x >= y)
+    TG_COMPARE(logical_and, NUMERIC, x != 0 && y != 0)
+    TG_COMPARE(logical_or, NUMERIC, x != 0 || y != 0)
+    TG_COMPARE(logical_xor, NUMERIC, (x != 0) != (y != 0))
+    TG_BINARY(bitwise_and, INTEGRAL, x & y)
+    TG_BINARY(bitwise_or, INTEGRAL, x | y)
+    TG_BINARY(bitwise_xor, INTEGRAL, x ^ y)
+    TG_BINARY(bitwise_left_shift, INTEGER, (uint64_t)y >= 8 * sizeof(T) ? (T)0 : (T)((uint64_t)x << y))
+    TG_BINARY(bitwise_right_shift, INTEGER, (uint64_t)y >= 8 * sizeof(T) ? (T)(x < 0 ? -1 : 0) : (T)(x >> y))
+    """
+    const tg_kernel tg_k_eq, tg_k_ne, tg_k_lt, tg_k_le, tg_k_gt, tg_k_ge
+    const tg_kernel tg_k_logical_and, tg_k_logical_or, tg_k_logical_xor
+    const tg_kernel tg_k_bitwise_and, tg_k_bitwise_or, tg_k_bitwise_xor
+    const tg_kernel tg_k_bitwise_left_shift, tg_k_bitwise_right_shift
+
+elementwise(<size_t>&tg_k_eq, "eq(Tensor self, Operand other)", reference="self == other", doc="Whether elements are equal.")
+elementwise(<size_t>&tg_k_ne, "ne(Tensor self, Operand other)", reference="self != other", aliases=("not_equal",),
+            doc="Whether elements differ.")
+elementwise(<size_t>&tg_k_lt, "lt(Tensor self, Operand other)", reference="self < other", aliases=("less",),
+            doc="Whether elements of `self` are smaller.")
+elementwise(<size_t>&tg_k_le, "le(Tensor self, Operand other)", reference="self <= other", aliases=("less_equal",),
+            doc="Whether elements of `self` are smaller or equal.")
+elementwise(<size_t>&tg_k_gt, "gt(Tensor self, Operand other)", reference="self > other", aliases=("greater",),
+            doc="Whether elements of `self` are larger.")
+elementwise(<size_t>&tg_k_ge, "ge(Tensor self, Operand other)", reference="self >= other", aliases=("greater_equal",),
+            doc="Whether elements of `self` are larger or equal.")
+elementwise(<size_t>&tg_k_logical_and, "logical_and(Tensor self, Operand other)", reference="np.logical_and(self, other)",
+            doc="Whether both elements are non-zero.")
+elementwise(<size_t>&tg_k_logical_or, "logical_or(Tensor self, Operand other)", reference="np.logical_or(self, other)",
+            doc="Whether either element is non-zero.")
+elementwise(<size_t>&tg_k_logical_xor, "logical_xor(Tensor self, Operand other)", reference="np.logical_xor(self, other)",
+            doc="Whether exactly one element is non-zero.")
+elementwise(<size_t>&tg_k_bitwise_and, "bitwise_and(Tensor self, Operand other)", reference="self & other",
+            doc="Bitwise and of integers; of bools the logical one.")
+elementwise(<size_t>&tg_k_bitwise_or, "bitwise_or(Tensor self, Operand other)", reference="self | other",
+            doc="Bitwise or of integers; of bools the logical one.")
+elementwise(<size_t>&tg_k_bitwise_xor, "bitwise_xor(Tensor self, Operand other)", reference="self ^ other",
+            doc="Bitwise exclusive or of integers; of bools the logical one.")
+elementwise(<size_t>&tg_k_bitwise_left_shift, "bitwise_left_shift(Tensor self, Operand other)",
+            reference="np.left_shift(self, other)", shifts=True, doc="The bits of each integer moved up.")
+elementwise(<size_t>&tg_k_bitwise_right_shift, "bitwise_right_shift(Tensor self, Operand other)",
+            reference="np.right_shift(self, other)", shifts=True, doc="The bits of each integer moved down.")

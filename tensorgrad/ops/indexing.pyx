@@ -1,0 +1,660 @@
+"""Reading and writing by index: ints and slices become views, tensors become gathers and scatters."""
+from libc.stdint cimport int64_t
+
+from tensorgrad._core cimport primitives
+from tensorgrad._core.dtype cimport CAT_BOOL, CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, dtype_of
+from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.primitives cimport SCATTER_ADD, SCATTER_MAX, SCATTER_MIN, SCATTER_MUL, SCATTER_SET
+from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, device_of, empty, new_tensor, shape_tuple
+
+import operator as py_operator
+
+from tensorgrad._core.dispatch import composite, operator
+
+cdef Operator select, slice_, unsqueeze, index, index_put_, index_backward, alias, nonzero, gather, scatter, scatter_add, to
+select, slice_, unsqueeze, index, index_put_ = (handle(n) for n in ("select", "slice", "unsqueeze", "index", "index_put_"))
+index_backward, alias, nonzero, gather = (handle(n) for n in ("index_backward", "alias", "nonzero", "gather"))
+scatter, scatter_add, to = (handle(n) for n in ("scatter", "scatter_add", "to"))
+cdef Operator expand, reshape, permute, movedim, arange, where, zeros, copy_, scalar_tensor, slice_backward, index_select, index_add
+expand, reshape, permute, movedim, arange = (handle(n) for n in ("expand", "reshape", "permute", "movedim", "arange"))
+where, zeros, copy_, scalar_tensor = (handle(n) for n in ("where", "zeros", "copy_", "scalar_tensor"))
+slice_backward, index_select, index_add = (handle(n) for n in ("slice_backward", "index_select", "index_add"))
+cdef Operator zeros_like = handle("zeros_like"), broadcast_tensors = handle("broadcast_tensors"), clone = handle("clone")
+cdef Operator masked_fill = handle("masked_fill"), sum_ = handle("sum")
+
+# Set by the interop layer: what turns a list or array into an index tensor.
+make_tensor = None
+
+
+def set_tensor_maker(function):
+    global make_tensor
+    make_tensor = function
+
+
+# ---- x[...] ------------------------------------------------------------------------------------------
+cdef object _index_tensor(object item, TensorBase x):
+    cdef TensorBase t
+    if isinstance(item, TensorBase):
+        t = item
+    else:
+        if isinstance(item, (list, tuple)) and not len(item):
+            t = zeros(0, dtype=dtype_of(TG_I64))
+        else:
+            t = make_tensor(item, device=device_of(x))
+    if t.dtype.category >= CAT_FLOAT or t.dtype.itemsize == 2 and t.dtype.category != CAT_INT:
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    return t
+
+
+cdef tuple _view_part(TensorBase x, object items):
+    """Apply ints, slices, None and ...; returns (view, list of index tensors or None for each dimension)."""
+    cdef TensorBase result = x
+    cdef list indices = []
+    cdef int dim = 0, taken = 0, dots = 0
+    if not isinstance(items, tuple):
+        items = (items,)
+    items = list(items)
+    for i, item in enumerate(items):
+        if item is None or isinstance(item, (bool, int, slice)):
+            taken += not (item is None or isinstance(item, bool))
+        elif item is Ellipsis:
+            dots += 1
+        elif isinstance(item, (str, float, complex)):
+            raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                             f"(got {type(item).__name__})")
+        elif not isinstance(item, TensorBase) and hasattr(item, "__index__") and not hasattr(item, "__len__"):
+            items[i] = py_operator.index(item)
+            taken += 1
+        else:
+            item = items[i] = _index_tensor(item, x)
+            if (<TensorBase>item).dtype.code in (TG_BOOL, TG_U8):
+                taken += (<TensorBase>item).ndim
+            elif (<TensorBase>item).ndim == 0 and (<TensorBase>item).wrap is None:
+                items[i] = item.item()
+                taken += 1
+            else:
+                taken += 1
+    if dots > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    if taken > x.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
+    for item in items:
+        if item is Ellipsis:
+            indices.extend([None] * (x.ndim - taken))
+            dim += x.ndim - taken
+        elif item is None:
+            result = unsqueeze(result, dim)
+            indices.append(None)
+            dim += 1
+        elif isinstance(item, bool):
+            result = unsqueeze(result, dim)
+            indices.append(zeros(1 if item else 0, dtype=dtype_of(TG_I64), device=device_of(x)))
+            dim += 1
+        elif isinstance(item, int):
+            size = result.shape[dim]
+            if not -size <= item < size:
+                raise IndexError(f"index {item} is out of bounds for dimension {dim} with size {size}")
+            result = select(result, dim, item)
+        elif isinstance(item, slice):
+            step = 1 if item.step is None else py_operator.index(item.step)
+            if step <= 0:
+                raise ValueError("step must be greater than zero")
+            start = None if item.start is None else py_operator.index(item.start)
+            stop = None if item.stop is None else py_operator.index(item.stop)
+            if not (start in (None, 0) and stop is None and step == 1):
+                result = slice_(result, dim, start, stop, step)
+            indices.append(None)
+            dim += 1
+        elif (<TensorBase>item).dtype.code in (TG_BOOL, TG_U8):
+            indices.extend(_mask_indices(item, result, dim))
+            dim += (<TensorBase>item).ndim
+        else:
+            indices.append(item)
+            dim += 1
+    return result, indices
+
+
+cdef list _mask_indices(TensorBase mask, TensorBase x, int dim):
+    """A mask as the indices of its true elements."""
+    for d in range(mask.ndim):
+        if mask.shape[d] != x.shape[dim + d]:
+            raise IndexError(f"The shape of the mask {[mask.shape[i] for i in range(mask.ndim)]} at index {d} does not match the "
+                             f"shape of the indexed tensor {[x.shape[i] for i in range(x.ndim)]} at index {dim + d}")
+    places = nonzero(mask)
+    return [select(places, 1, d) for d in range(mask.ndim)]
+
+
+def getitem(x, items):
+    """``x[items]``."""
+    view, indices = _view_part(x, items)
+    if any([i is not None for i in indices]):
+        return index(view, tuple(indices))
+    return alias(x) if view is x else view
+
+
+def setitem(x, items, value):
+    """``x[items] = value``."""
+    cdef TensorBase t
+    view, indices = _view_part(x, items)
+    if not isinstance(value, TensorBase):
+        if isinstance(value, (bool, int, float, complex)):
+            value = scalar_tensor(value, dtype=x.dtype, device=device_of(x))
+        else:
+            value = make_tensor(value, dtype=x.dtype, device=device_of(x))
+    if any([i is not None for i in indices]):
+        t = value
+        if t.dtype is not (<TensorBase>x).dtype:
+            if t.ndim:
+                raise RuntimeError(f"Index put requires the source and destination dtypes match, got {_title(x)} for the destination "
+                                   f"and {_title(value)} for the source.")
+            value = to(value, x.dtype)
+        index_put_(view, tuple(indices), value)
+        return
+    # leading ones of the value say nothing: x[0] = ones(1, 1, 3) is fine
+    t = value
+    while t.ndim > (<TensorBase>view).ndim and t.shape[0] == 1:
+        value = select(value, 0, 0)
+        t = value
+    if t.ndim > (<TensorBase>view).ndim or any([t.shape[t.ndim - 1 - i] not in (1, (<TensorBase>view).shape[(<TensorBase>view).ndim - 1 - i])
+                                                for i in range(t.ndim)]):
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of "
+                           f"shape {list(view.shape)}")
+    copy_(view, value)
+
+
+cdef str _title(x):
+    from tensorgrad._core.graph import _type_names
+    return _type_names[x.dtype.name]
+
+
+# ---- advanced indexing ------------------------------------------------------------------------------------
+cdef class Plan:
+    """How advanced indices address a tensor: indexed dimensions first, flattened into one."""
+    cdef tuple order            # the permutation that brings indexed dimensions to the front
+    cdef int n_indexed          # how many there are
+    cdef bint adjacent          # then their result stays where the first of them was
+    cdef int first
+    cdef tuple index_shape
+    cdef tuple rest
+    cdef int64_t flat_size
+    cdef TensorBase linear      # 1-D int64, in range
+
+
+cdef Plan make_plan(TensorBase x, tuple indices):
+    cdef Plan p = Plan.__new__(Plan)
+    cdef TensorBase t
+    cdef int64_t size, step = 1
+    where_ = [d for d, i in enumerate(indices) if i is not None]
+    if len(indices) > x.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {x.ndim} (got {len(indices)})")
+    p.n_indexed = <int>len(where_)
+    p.first = where_[0]
+    p.adjacent = where_[p.n_indexed - 1] - where_[0] == p.n_indexed - 1
+    others = [d for d in range(x.ndim) if d not in where_]
+    p.order = tuple(where_ + others)
+    p.rest = tuple([x.shape[d] for d in others])
+    try:
+        tensors = broadcast_tensors(tuple([indices[d] for d in where_]))
+    except RuntimeError:
+        shapes = ", ".join([str(list(indices[d].shape)) for d in where_])
+        raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}") from None
+    p.index_shape = tuple(tensors[0].shape)
+    linear = None
+    for d, i in reversed(list(zip(where_, tensors))):
+        size = x.shape[d]
+        t = i if i.dtype is dtype_of(TG_I64) else to(i, dtype_of(TG_I64))
+        if t.storage.device is not x.storage.device:
+            t = to(t, x.storage.device)
+        t = checked(t, size, d)
+        linear = t if linear is None else linear + t * step
+        step *= size
+    p.flat_size = step
+    p.linear = reshape(linear, (-1,))
+    return p
+
+
+cdef TensorBase checked(TensorBase t, int64_t size, int dim):
+    """Indices in range and non-negative, or IndexError."""
+    if t.numel == 0:
+        return t
+    low, high = t.min().item(), t.max().item()
+    if low < -size or high >= size:
+        bad = low if low < -size else high
+        raise IndexError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
+    return where(t < 0, t + size, t) if low < 0 else t
+
+
+cdef TensorBase take_rows(TensorBase flat, TensorBase linear):
+    """Rows of a 2-or-more-D tensor."""
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    cdef int d
+    cdef TensorBase out, wide
+    shape[0] = linear.numel
+    strides[0] = linear.strides[0] if linear.ndim else 1
+    for d in range(1, flat.ndim):
+        shape[d], strides[d] = flat.shape[d], 0
+    out = empty(flat.ndim, shape, flat.dtype, flat.storage.device)
+    wide = new_tensor(linear.storage, linear.dtype, flat.ndim, shape, strides, linear.offset)
+    primitives.gather(out, flat, 0, wide, "index")
+    return out
+
+
+def _index(TensorBase self, indices):
+    cdef Plan p = make_plan(self, indices)
+    flat = reshape(permute(self, p.order), (p.flat_size, *p.rest))
+    out = reshape(take_rows(flat, p.linear), p.index_shape + p.rest)
+    return _index_dims_to(out, len(p.index_shape), p.first) if p.adjacent and p.first else out
+
+
+def _index_dims_to(x, n, position):
+    """Move the first `n` dimensions behind the next `position` ones."""
+    order = list(range(n, n + position)) + list(range(n)) + list(range(n + position, x.ndim))
+    return permute(x, tuple(order))
+
+
+def _put_values(TensorBase self, tuple indices, TensorBase values, int mode):
+    """Write `values`, broadcast to the shape of self[indices], into `self` (which has memory)."""
+    cdef Plan p = make_plan(self, indices)
+    cdef TensorBase target, flat, wide, v
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    cdef int d
+    result_shape = p.index_shape + p.rest
+    if p.adjacent and p.first:
+        result_shape = p.rest[:p.first] + p.index_shape + p.rest[p.first:]
+    n = len(p.index_shape)
+    if shape_tuple(values) != result_shape:
+        try:
+            values = expand(values, result_shape)
+        except RuntimeError:
+            raise RuntimeError(f"shape mismatch: value tensor of shape {list(shape_tuple(values))} cannot be broadcast to indexing result of "
+                               f"shape {list(result_shape)}") from None
+    if p.adjacent and p.first:
+        order = list(range(p.first, p.first + n)) + list(range(p.first)) + list(range(p.first + n, values.ndim))
+        values = permute(values, tuple(order))
+    v = reshape(values, (p.linear.numel, *p.rest))
+    target = permute(self, p.order)
+    direct = bool(target.flags & CONTIGUOUS)
+    flat = reshape(target, (p.flat_size, *p.rest))
+    shape[0], strides[0] = p.linear.numel, p.linear.strides[0]
+    for d in range(1, flat.ndim):
+        shape[d], strides[d] = flat.shape[d], 0
+    wide = new_tensor(p.linear.storage, p.linear.dtype, flat.ndim, shape, strides, p.linear.offset)
+    primitives.scatter(flat, 0, wide, v, mode, "index_put_")
+    if not direct:
+        primitives.copy(target, reshape(flat, shape_tuple(target)))
+
+
+def _index_put(TensorBase self, indices, TensorBase values, accumulate):
+    if values.dtype is not self.dtype:
+        raise RuntimeError(f"Index put requires the source and destination dtypes match, got {_title(self)} for the destination and "
+                           f"{_title(values)} for the source.")
+    _put_values(self, tuple([_mask_free(i) for i in indices]), values, SCATTER_ADD if accumulate else SCATTER_SET)
+
+
+def _mask_free(i):
+    if i is not None and i.dtype is dtype_of(TG_BOOL):
+        raise IndexError("index_put_ takes integer indices here; use x[mask] = value for masks")
+    return i
+
+
+def _index_backward(TensorBase grad, sizes, indices):
+    cdef TensorBase out = zeros(sizes, dtype=grad.dtype, device=grad.storage.device)
+    _put_values(out, indices, grad, SCATTER_ADD)
+    return out
+
+
+def _batch_indices(batch_size, dims, indices, n):
+    """Index tensors with their batch dimension in front, of equal rank behind it."""
+    result = []
+    for i, d in zip(indices, dims):
+        if i is not None and d is not None:
+            i = movedim(i, d, 0)
+            i = reshape(i, (batch_size,) + (1,) * (n - i.ndim + 1) + tuple(i.shape[1:]))
+        result.append(i)
+    return result
+
+
+def _index_rank(dims, indices):
+    return max([i.ndim - (d is not None) for i, d in zip(indices, dims) if i is not None])
+
+
+def _index_batch(batch_size, in_dims, self, indices):
+    self_dim, dims = in_dims
+    n = _index_rank(dims, indices)
+    where_ = [k for k, i in enumerate(indices) if i is not None]
+    adjacent = where_[-1] - where_[0] == len(where_) - 1
+    place = where_[0] if adjacent else 0
+    batched = _batch_indices(batch_size, dims, indices, n)
+    if self_dim is None:
+        return index(self, tuple(batched)), place
+    x = movedim(self, self_dim, 0)
+    if all([d is None for d in dims]):
+        # an unindexed batch dimension in front: behind the index dimensions when those go first
+        return index(x, (None, *batched)), (0 if adjacent else n)
+    rows = reshape(arange(batch_size, device=x.device), (batch_size,) + (1,) * n)
+    out = index(x, (rows, *batched))
+    if adjacent and place:          # the batch index took the others to the front
+        out = movedim(out, tuple(range(1, n + 1)), tuple(range(place + 1, place + n + 1))) if where_[0] != 0 else out
+    return out, 0
+
+
+def _index_backward_batch(batch_size, in_dims, grad, sizes, indices):
+    grad_dim, _, dims = in_dims
+    n = _index_rank(dims, indices)
+    where_ = [k for k, i in enumerate(indices) if i is not None]
+    adjacent = where_[-1] - where_[0] == len(where_) - 1
+    g = expand(grad, (batch_size, *grad.shape)) if grad_dim is None else movedim(grad, grad_dim, 0)
+    rows = reshape(arange(batch_size, device=g.device), (batch_size,) + (1,) * n)
+    batched = _batch_indices(batch_size, dims, indices, n)
+    if adjacent and where_[0]:      # with the batch index the index dimensions come first
+        place = where_[0]
+        g = movedim(g, tuple(range(place + 1, place + n + 1)), tuple(range(1, n + 1)))
+    return index_backward(g, (batch_size, *sizes), (rows, *batched)), 0
+
+
+def _index_put_batch(batch_size, in_dims, self, indices, values, accumulate):
+    self_dim, dims, values_dim, _ = in_dims
+    n = _index_rank(dims, indices)
+    where_ = [k for k, i in enumerate(indices) if i is not None]
+    adjacent = where_[-1] - where_[0] == len(where_) - 1
+    x = movedim(self, self_dim, 0)
+    result = tuple(index(x[0].detach(), tuple([None if i is None else (i if d is None else select(i, d, 0))
+                                               for i, d in zip(indices, dims)])).shape)
+    v = values if values_dim is None else movedim(values, values_dim, 0)
+    logical = v.ndim - (values_dim is not None)
+    v = reshape(v, (1 if values_dim is None else batch_size,) + (1,) * (len(result) - logical)
+                + tuple(v.shape[(values_dim is not None):]))
+    v = expand(v, (batch_size, *result))
+    if adjacent and where_[0]:
+        place = where_[0]
+        v = movedim(v, tuple(range(place + 1, place + n + 1)), tuple(range(1, n + 1)))
+    rows = reshape(arange(batch_size, device=x.device), (batch_size,) + (1,) * n)
+    index_put_(x, (rows, *_batch_indices(batch_size, dims, indices, n)), v, accumulate)
+    return self, 0
+
+
+operator("index(Tensor self, Indices indices)", _index, batch=_index_batch, method=False, internal=True,
+         vjp={"self": lambda grad, self_shape, indices: index_backward(grad, self_shape, indices)}, jvp="linear",
+         doc="Elements by index tensors, one (or None) for each leading dimension; what ``x[i, j]`` calls.")
+operator("index_backward(Tensor grad_output, Size sizes, Indices indices)", _index_backward, batch=_index_backward_batch,
+         vjp={"grad_output": lambda grad, indices: index(grad, indices)}, jvp="linear", method=False, internal=True,
+         doc="Gradients summed at the places where `index` read: its transpose.")
+operator("index_put_(Tensor! self, Indices indices, Tensor values, bool accumulate=False)", _index_put, batch=_index_put_batch,
+         vjp={"self": lambda grad, indices, accumulate: grad if accumulate else handle("index_put")(grad, indices, zeros((), dtype=grad.dtype, device=grad.device)),
+              "values": lambda grad, indices: index(grad, indices)},
+         jvp=lambda self, self_t, indices, values, values_t, accumulate: handle("index_put")(
+             zeros_like(self) if self_t is None else self_t, indices,
+             zeros_like(values) if values_t is None else values_t, accumulate), node="index_put",
+         doc="Write (or add, with `accumulate`) values at index tensors, in place; with several values for a place the last stays.")
+composite("index_put(Tensor self, Indices indices, Tensor values, bool accumulate=False)",
+          lambda self, indices, values, accumulate: index_put_(clone(self), indices, values, accumulate),
+          doc="A copy with values written at index tensors.")
+composite("__getitem__(Tensor self, Any index)", lambda self, items: getitem(self, items), internal=True)
+composite("__setitem__(Tensor self, Any index, Any value)", lambda self, items, value: setitem(self, items, value), internal=True)
+
+
+# ---- gather and scatter along one dimension ---------------------------------------------------------------------
+cdef TensorBase _index_like(TensorBase index, TensorBase x, str name):
+    if index.dtype.code != TG_I64 and not (index.dtype.category == CAT_INT and index.dtype.itemsize == 4):
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+    return index if index.dtype.code == TG_I64 else to(index, dtype_of(TG_I64))
+
+
+cdef TensorBase _as_vector(TensorBase x):
+    cdef int64_t one = 1
+    return x if x.ndim else new_tensor(x.storage, x.dtype, 1, &one, &one, x.offset)
+
+
+cdef int _check_ranks(str name, TensorBase x, int dim, TensorBase index, TensorBase src) except -1:
+    cdef int d
+    if max(index.ndim, 1) != max(x.ndim, 1):
+        raise RuntimeError(f"Index tensor must have the same number of dimensions as {'self' if src is not None else 'input'} tensor "
+                           f"({name}: {index.ndim} and {x.ndim})")
+    for d in range(x.ndim):
+        if d != dim and index.ndim and index.shape[d] > x.shape[d]:
+            raise RuntimeError(f"Size does not match at dimension {d} expected index {list(shape_tuple(index))} to be no larger than "
+                               f"self {list(shape_tuple(x))} apart from dimension {dim} ({name})")
+        if src is not None and src.ndim and index.ndim and index.shape[d] > src.shape[d]:
+            raise RuntimeError(f"Expected index {list(shape_tuple(index))} to be no larger than src {list(shape_tuple(src))} in every "
+                               f"dimension ({name})")
+    return 0
+
+
+def _gather(TensorBase self, int dim, TensorBase index, sparse_grad):
+    cdef TensorBase out, i = _index_like(index, self, "gather")
+    _check_ranks("gather", self, dim, i, None)
+    out = empty(i.ndim, i.shape, self.dtype, self.storage.device)
+    if out.numel:
+        primitives.gather(_as_vector(out), _as_vector(self), dim, _as_vector(i), "gather")
+    return out
+
+
+operator("gather(Tensor self, Dim dim, Tensor index, *, bool sparse_grad=False)", _gather,
+         vjp={"self": lambda grad, self_shape, dim, index: scatter_add(zeros(self_shape, dtype=grad.dtype, device=grad.device),
+                                                                       dim, index, grad)}, jvp="linear",
+         reference="np.take_along_axis(self, index, dim)",
+         samples=lambda make: [((make(3, 4), 1, make(3, 2, integer=4)), {}), ((make(3, 4), 0, make(2, 4, integer=3)), {})],
+         doc="The elements at ``out[i][j] = self[index[i][j]][j]`` (for dim 0).")
+
+
+def _scattered(int mode, str name):
+    def forward(TensorBase self, int dim, TensorBase index, TensorBase src):
+        cdef TensorBase out, i = _index_like(index, self, name)
+        if src.dtype is not self.dtype:
+            raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
+        _check_ranks(name, self, dim, i, src)
+        out = empty(self.ndim, self.shape, self.dtype, self.storage.device)
+        primitives.copy(out, self)
+        if i.numel:
+            primitives.scatter(_as_vector(out), dim, _as_vector(i), _as_vector(src), mode, name)
+        return out
+    return forward
+
+
+def _src_grad(grad, dim, index, src_shape):
+    """What was read of `src`; it may be larger than the index."""
+    g = gather(grad, dim, index)
+    for d in range(g.ndim):
+        if g.size(d) != src_shape[d]:
+            shape = list(g.shape)
+            shape[d] = src_shape[d]
+            g = slice_backward(g, tuple(shape), d, 0, g.size(d), 1)
+    return g
+
+
+operator("scatter_add(Tensor self, Dim dim, Tensor index, Tensor src)", _scattered(SCATTER_ADD, "scatter_add"), inplace=True,
+         vjp={"self": lambda grad: grad, "src": lambda grad, dim, index, src_shape: _src_grad(grad, dim, index, src_shape)},
+         jvp=lambda self, self_t, dim, index, src, src_t: scatter_add(
+             zeros_like(self) if self_t is None else self_t, dim, index, zeros_like(src) if src_t is None else src_t),
+         samples=lambda make: [((make(3, 4), 1, make(3, 2, integer=4), make(3, 2)), {}),
+                               ((make(3, 4), 0, make(2, 3, integer=3), make(3, 4)), {})],
+         doc="A copy with ``out[index[i][j]][j] += src[i][j]`` (for dim 0).")
+operator("scatter(Tensor self, Dim dim, Tensor index, Tensor src)", _scattered(SCATTER_SET, "scatter"), inplace=True,
+         vjp={"self": lambda grad, dim, index: scatter(grad, dim, index, 0),
+              "src": lambda grad, dim, index, src_shape: _src_grad(grad, dim, index, src_shape)},
+         jvp=lambda self, self_t, dim, index, src, src_t: scatter(
+             zeros_like(self) if self_t is None else self_t, dim, index, zeros_like(src) if src_t is None else src_t),
+         samples=lambda make: [((make(3, 4), 1, make(3, 1, integer=4), make(3, 1)), {})],
+         doc="A copy with ``out[index[i][j]][j] = src[i][j]`` (for dim 0); of several values for a place the last stays.")
+composite("scatter(Tensor self, Dim dim, Tensor index, Number value)",
+          lambda self, dim, index, value: scatter(self, dim, index, handle("full")(tuple(index.shape), value, dtype=self.dtype,
+                                                                                  device=self.device)), inplace=True)
+
+
+def _index_select(TensorBase self, int dim, TensorBase index):
+    cdef TensorBase i = _index_like(index, self, "index_select")
+    cdef TensorBase x, wide, out
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    cdef int d
+    if i.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    x, i = _as_vector(self), _as_vector(i)
+    for d in range(x.ndim):
+        shape[d], strides[d] = x.shape[d], 0
+    shape[dim], strides[dim] = i.shape[0], i.strides[0]
+    out = empty(x.ndim, shape, x.dtype, x.storage.device)
+    wide = new_tensor(i.storage, i.dtype, x.ndim, shape, strides, i.offset)
+    if out.numel:
+        primitives.gather(out, x, dim, wide, "index_select")
+    return out if self.ndim else reshape(out, ())
+
+
+def _wide_index(index, x, dim):
+    """A vector of indices as `gather` and `scatter` want it: repeated over the other dimensions."""
+    shape = [1] * x.ndim
+    shape[dim] = -1
+    wide = list(x.shape)
+    wide[dim] = index.numel()
+    return expand(reshape(index, tuple(shape)), tuple(wide))
+
+
+def _index_select_batch(batch_size, in_dims, self, dim, index):
+    x = expand(self, (batch_size, *self.shape)) if in_dims[0] is None else movedim(self, in_dims[0], 0)
+    if in_dims[2] is None:
+        return index_select(x, dim + 1, index), 0
+    index = movedim(index, in_dims[2], 0)
+    shape = [1] * x.ndim
+    shape[0], shape[dim + 1] = batch_size, -1
+    wide = list(x.shape)
+    wide[dim + 1] = index.size(1)
+    return gather(x, dim + 1, expand(reshape(index, tuple(shape)), tuple(wide))), 0
+
+
+operator("index_select(Tensor self, Dim dim, Tensor index)", _index_select, batch=_index_select_batch,
+         vjp={"self": lambda grad, self_shape, dim, index: index_add(zeros(self_shape, dtype=grad.dtype, device=grad.device),
+                                                                     dim, index, grad)}, jvp="linear",
+         reference="np.take(self, index, dim)", samples=lambda make: [((make(3, 4), 1, make(2, integer=4)), {})],
+         doc="The indices of one dimension that a vector of ints names.")
+composite("index_add(Tensor self, Dim dim, Tensor index, Tensor source, *, Number alpha=1)",
+          lambda self, dim, index, source, alpha: _index_add(self, dim, index, source, alpha), inplace=True,
+          samples=lambda make: [((make(3, 4), 1, make(2, integer=4), make(3, 2)), {})],
+          doc="A copy with slices of `source` added at the indices of one dimension.")
+
+
+def _index_add(self, dim, index, source, alpha):
+    if self.ndim == 0:
+        return self + sum_(source) * alpha
+    return scatter_add(self, dim, _wide_index(index, source, dim), source if alpha == 1 else source * alpha)
+
+
+composite("index_copy(Tensor self, Dim dim, Tensor index, Tensor source)",
+          lambda self, dim, index, source: scatter(self, dim, _wide_index(index, source, dim), source), inplace=True,
+          samples=lambda make: [((make(3, 4), 0, make(1, integer=3), make(1, 4)), {})],
+          doc="A copy with slices of `source` written at the indices of one dimension.")
+composite("index_fill(Tensor self, Dim dim, Tensor index, Number value)",
+          lambda self, dim, index, value: scatter(self, dim, _wide_index(index, index_select(self, dim, index), dim), value),
+          inplace=True, doc="A copy with a number written at the indices of one dimension.")
+composite("take(Tensor self, Tensor index)", lambda self, index: getitem(reshape(self, (-1,)), index), reference="np.take(self, index)",
+          samples=lambda make: [((make(3, 4), make(2, 2, integer=12)), {})], doc="Elements counted in order, at the given indices.")
+composite("take_along_dim(Tensor self, Tensor indices, Dim? dim=None)", lambda self, indices, dim: _take_along(self, indices, dim),
+          reference="np.take_along_axis(self, indices, dim)",
+          samples=lambda make: [((make(3, 4), make(3, 2, integer=4), 1), {})], doc="`gather` with broadcasting.")
+
+
+def _take_along(self, indices, dim):
+    if dim is None:
+        return gather(reshape(self, (-1,)), 0, reshape(indices, (-1,)))
+    shape = [max(a, b) if d != dim else a for d, (a, b) in enumerate(zip(self.shape, indices.shape))]
+    wide = list(shape)
+    wide[dim] = indices.size(dim)
+    return gather(expand(self, tuple(shape)), dim, expand(indices, tuple(wide)))
+
+
+# ---- masks ------------------------------------------------------------------------------------------------------------
+def _masked_fill(self, mask, value):
+    if mask.dtype is not dtype_of(TG_BOOL):
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {_title(mask).lower()}")
+    if isinstance(value, complex) and not self.is_complex():
+        raise RuntimeError("value cannot be converted to type float without overflow")
+    return to(where(mask, value, self), self.dtype)
+
+
+composite("masked_fill(Tensor self, Tensor mask, Number value)", _masked_fill, inplace=True, reference="np.where(mask, value, self)",
+          samples=lambda make: [((make(3, 4), make(3, 4, integer=2) > 0, 1.5), {}), ((make(3, 4), make(4, integer=2) > 0, 0), {})],
+          doc="A copy with a number where `mask` holds.")
+composite("masked_fill(Tensor self, Tensor mask, Tensor value)", lambda self, mask, value: _fill_from(self, mask, value), inplace=True)
+
+
+def _fill_from(self, mask, value):
+    if value.ndim:
+        raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
+    return to(where(mask, value, self), self.dtype)
+
+
+composite("masked_select(Tensor self, Tensor mask)", lambda self, mask: _masked_select(self, mask), reference="self[mask]",
+          samples=lambda make: [((make(3, 4), make(3, 4, integer=2) > 0), {})], doc="The elements where `mask` holds, in order.")
+
+
+def _masked_select(self, mask):
+    if mask.dtype is not dtype_of(TG_BOOL):
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    self, mask = broadcast_tensors((self, mask))
+    return getitem(reshape(self, (1,)), reshape(mask, (1,))) if self.ndim == 0 else getitem(self, mask)
+
+
+composite("masked_scatter(Tensor self, Tensor mask, Tensor source)", lambda self, mask, source: _masked_scatter(self, mask, source),
+          inplace=True, doc="A copy with the elements of `source`, in order, where `mask` holds.")
+
+
+def _masked_scatter(self, mask, source):
+    self, mask = broadcast_tensors((self, mask))
+    n = int(mask.sum().item())
+    if n > source.numel():
+        raise RuntimeError("masked_scatter: expected self and source to have same dtypes and source at least as many elements as the "
+                           f"mask has ones (got {source.numel()} and {n})")
+    out = clone(self).contiguous()
+    setitem(out, mask, getitem(reshape(source, (-1,)), slice(0, n)))
+    return out
+
+
+def _nonzero(TensorBase self):
+    """Indices of the non-zero elements, a row each: ranks by a running count, then one scatter a column."""
+    cdef TensorBase flags = reshape(self != 0, (-1,))
+    n = flags.numel
+    if self.ndim == 0:
+        return zeros(1 if n and flags.item() else 0, 0, dtype=dtype_of(TG_I64), device=self.storage.device)
+    counts = flags.to(dtype_of(TG_I64)).cumsum(0)
+    total = int(counts[n - 1].item()) if n else 0
+    # every element writes its own place; the zeros all write to one row more, which is cut off
+    place = where(flags, counts - 1, total)
+    rows = zeros(total + 1, dtype=dtype_of(TG_I64), device=self.storage.device)
+    rows = scatter(rows, 0, place, arange(n, device=self.storage.device))[:total]
+    columns = []
+    for d in range(self.ndim - 1, -1, -1):
+        columns.append(rows % self.shape[d] if self.shape[d] else rows)
+        rows = rows // max(self.shape[d], 1)
+    return handle("stack")(tuple(columns[::-1]), 1)
+
+
+operator("nonzero(Tensor self)", _nonzero, batch="fallback", doc="The indices of the non-zero elements, a row for each.")
+composite("nonzero(Tensor self, *, bool as_tuple)",
+          lambda self, as_tuple: handle("unbind")(nonzero(self if self.ndim else reshape(self, (1,))), 1) if as_tuple else nonzero(self))
+composite("argwhere(Tensor self)", lambda self: nonzero(self), doc="The same as `nonzero`.")
+composite("where(Tensor condition)", lambda condition: handle("unbind")(nonzero(condition), 1), method=False)
+
+
+# ---- triangles -----------------------------------------------------------------------------------------------------------
+def _triangle(bint lower):
+    def forward(self, diagonal):
+        rows = unsqueeze(arange(self.size(-2), device=self.device), 1)
+        columns = arange(self.size(-1), device=self.device)
+        keep = columns - rows <= diagonal if lower else columns - rows >= diagonal
+        return where(keep, self, zeros((), dtype=self.dtype, device=self.device))
+    return forward
+
+
+composite("tril(Tensor self, int diagonal=0)", _triangle(True), inplace=True, reference="np.tril(self, diagonal)",
+          samples=lambda make: [((make(3, 3),), {}), ((make(3, 4), 1), {})], doc="The lower triangles of matrices, zeros above.")
+composite("triu(Tensor self, int diagonal=0)", _triangle(False), inplace=True, reference="np.triu(self, diagonal)",
+          samples=lambda make: [((make(3, 3),), {}), ((make(3, 4), 1), {})], doc="The upper triangles of matrices, zeros below.")
+composite("trace(Tensor self)", lambda self: _trace(self), reference="np.trace(self)", samples=lambda make: [((make(3, 3),), {})],
+          doc="The sum of the diagonal of a matrix.")
+
+
+def _trace(self):
+    if self.ndim != 2:
+        raise RuntimeError("trace: expected a matrix")
+    return sum_(handle("diagonal")(self))

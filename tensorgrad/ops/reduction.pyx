@@ -1,0 +1,740 @@
+"""Operators that reduce dimensions, scan along them, or order them."""
+from libc.stdint cimport int64_t
+
+from tensorgrad._core cimport primitives
+from tensorgrad._core.dtype cimport (
+    CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, default_code, dtype_of, to_real_code)
+from tensorgrad._core.dtype cimport dtype as DType
+from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.primitives cimport REDUCE_ALL, REDUCE_ANY, REDUCE_MAX, REDUCE_MIN, REDUCE_PROD, REDUCE_SUM
+from tensorgrad._core.types cimport TensorBase, empty, new_tensor
+
+import math
+
+from tensorgrad._core import return_types
+from tensorgrad._core.dispatch import composite, operator
+
+cdef Operator sum_, expand, reshape, unsqueeze, squeeze, where, to, amax, gather, zeros_like, cumsum, flip, exp, log, mean, prod
+sum_, expand, reshape, unsqueeze, squeeze = (handle(n) for n in ("sum", "expand", "reshape", "unsqueeze", "squeeze"))
+where, to, amax, gather, zeros_like = (handle(n) for n in ("where", "to", "amax", "gather", "zeros_like"))
+cumsum, flip, exp, log, mean, prod = (handle(n) for n in ("cumsum", "flip", "exp", "log", "mean", "prod"))
+cdef Operator scatter_value, logsumexp, conj, movedim, cumprod, arange, scatter_add, full_like, sort, real, clone
+logsumexp, conj, movedim, cumprod = (handle(n) for n in ("logsumexp", "conj_physical", "movedim", "cumprod"))
+arange, scatter_add, full_like, sort, real, clone = (
+    handle(n) for n in ("arange", "scatter_add", "full_like", "sort", "real", "clone"))
+cdef Operator value_selecting_backward = handle("value_selecting_backward")
+
+
+# ---- common ground --------------------------------------------------------------------------------
+cdef TensorBase cast(TensorBase x, int code):
+    cdef TensorBase y
+    if x.dtype.code == code:
+        return x
+    y = empty(x.ndim, x.shape, dtype_of(code), x.storage.device)
+    primitives.copy(y, x)
+    return y
+
+
+cdef tuple all_dims(TensorBase x, object dims):
+    return tuple(range(x.ndim)) if dims is None or len(dims) == 0 else dims
+
+
+cdef TensorBase reduced(int op, TensorBase x, object dims, bint keepdim, int out_code):
+    """Reduce `dims` of `x` into a new tensor."""
+    cdef int64_t shape[64]
+    cdef int64_t final[64]
+    cdef int d, n = 0
+    cdef TensorBase out
+    cdef bint gone[64]
+    for d in range(x.ndim):
+        gone[d] = False
+    for d in dims:
+        if d < x.ndim:
+            gone[d] = True
+    for d in range(x.ndim):
+        shape[d] = 1 if gone[d] else x.shape[d]
+        if not gone[d] or keepdim:
+            final[n] = shape[d]
+            n += 1
+    out = empty(x.ndim, shape, dtype_of(out_code), x.storage.device)
+    primitives.reduce(op, out, x)
+    return out if n == x.ndim else new_tensor(out.storage, out.dtype, n, final, _strides(n, final), 0)
+
+
+cdef int64_t _scratch_strides[64]
+
+
+cdef int64_t* _strides(int n, int64_t* shape) noexcept:
+    """Contiguous strides, in a buffer that the next call overwrites."""
+    cdef int64_t step = 1
+    cdef int d
+    for d in range(n - 1, -1, -1):
+        _scratch_strides[d] = step
+        step *= shape[d] if shape[d] > 1 else 1
+    return _scratch_strides
+
+
+def _spread(x, dims, bint keepdim, int ndim):
+    """A reduced tensor with its lost dimensions back as ones, so that it broadcasts against what was reduced."""
+    if keepdim or ndim == 0:
+        return x
+    for d in sorted(dims if dims else range(ndim)):
+        x = unsqueeze(x, d)
+    return x
+
+
+def _spread_to(x, shape, dims, keepdim):
+    return expand(_spread(x, dims, keepdim, len(shape)), shape)
+
+
+# ---- sums, means ------------------------------------------------------------------------------------
+def _sum(TensorBase self, dim, bint keepdim, DType dtype):
+    cdef int code = dtype.code if dtype is not None else (
+        TG_I64 if self.dtype.category < CAT_FLOAT else self.dtype.code)
+    return reduced(REDUCE_SUM, cast(self, code), all_dims(self, dim), keepdim, code)
+
+
+operator("sum(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)", _sum,
+         vjp={"self": lambda grad, self_shape, dim, keepdim: _spread_to(grad, self_shape, dim, keepdim)}, jvp="linear",
+         reference="np.sum(self, axis=dim, keepdims=keepdim)",
+         samples=lambda make: [((make(2, 3),), {}), ((make(2, 3, 2), (0, 2)), {}), ((make(3, 4), 1), {"keepdim": True})],
+         doc="""Sum of the elements, of all or over the named dimensions; integers are summed as int64.
+
+    Examples
+    --------
+    >>> tensorgrad.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(0)
+    tensor([4., 6.])
+    """)
+
+
+def _count(TensorBase self, dims):
+    n = 1
+    for d in all_dims(self, dims):
+        n *= self.shape[d] if self.ndim else 1
+    return n
+
+
+def _mean(TensorBase self, dim, bint keepdim, DType dtype):
+    cdef int code = self.dtype.code if dtype is None else dtype.code
+    if dtype_of(code).category < CAT_FLOAT:
+        raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+                           f"Got: {self.dtype.name.capitalize()}" if dtype is None else
+                           "mean(): could not infer output dtype. Optional dtype must be either a floating point or complex dtype. "
+                           f"Got: {dtype.name.capitalize()}")
+    count = _count(self, dim)
+    out = reduced(REDUCE_SUM, cast(self, code), all_dims(self, dim), keepdim, code)
+    return out / count if count else out / float(0)
+
+
+def _mean_vjp(grad, self_shape, dim, keepdim):
+    count = math.prod([self_shape[d] for d in (dim or range(len(self_shape)))] if self_shape else [1])
+    return _spread_to(grad, self_shape, dim, keepdim) / max(count, 1)
+
+
+operator("mean(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)", _mean,
+         vjp={"self": _mean_vjp}, jvp="linear", reference="np.mean(self, axis=dim, keepdims=keepdim)",
+         samples=lambda make: [((make(2, 3),), {}), ((make(2, 3, 2), (0, 2)), {}), ((make(3, 4), 1), {"keepdim": True})],
+         doc="Arithmetic mean of the elements, of all or over the named dimensions.")
+composite("nansum(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)",
+          lambda self, dim, keepdim, dtype: sum_(where(self != self, 0, self), dim, keepdim, dtype=dtype),
+          reference="np.nansum(self, axis=dim, keepdims=keepdim)", doc="Sum of the elements that are not nan.")
+composite("nanmean(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)",
+          lambda self, dim, keepdim, dtype: sum_(where(self != self, 0, self), dim, keepdim, dtype=dtype)
+          / sum_(self == self, dim, keepdim), reference="np.nanmean(self, axis=dim, keepdims=keepdim)",
+          doc="Mean of the elements that are not nan.")
+
+
+# ---- products ---------------------------------------------------------------------------------------
+def _prod(TensorBase self, dim, bint keepdim, DType dtype):
+    cdef int code = dtype.code if dtype is not None else (
+        TG_I64 if self.dtype.category < CAT_FLOAT else self.dtype.code)
+    return reduced(REDUCE_PROD, cast(self, code), all_dims(self, None if dim is None else (dim,)), keepdim, code)
+
+
+def _others_product(x, dim):
+    """For each element the product of the others along `dim`, without dividing (so that zeros do no harm):
+    the exclusive products from the left times those from the right."""
+    n = x.size(dim)
+    ones = full_like(x.narrow(dim, 0, 1), 1)
+    cat = handle("cat")
+    left = cumprod(cat((ones, x.narrow(dim, 0, n - 1)), dim), dim)
+    right = flip(cumprod(cat((ones, flip(x.narrow(dim, 1, n - 1), (dim,))), dim), dim), (dim,))
+    return left * right
+
+
+def _prod_partial(self, dim):
+    if self.ndim == 0:
+        return full_like(self, 1)
+    if dim is None:
+        return reshape(_others_product(reshape(self, (-1,)), 0), tuple(self.shape))
+    return _others_product(self, dim)
+
+
+operator("prod(Tensor self, Dim? dim=None, bool keepdim=False, *, DType? dtype=None)", _prod,
+         vjp={"self": lambda grad, self, dim, keepdim: _spread(grad, None if dim is None else (dim,), keepdim, self.ndim)
+              * conj(_prod_partial(self, dim))},
+         jvp=lambda self, self_t, dim, keepdim: sum_(self_t * _prod_partial(self, dim), None if dim is None else (dim,), keepdim),
+         reference="np.prod(self, axis=dim, keepdims=keepdim)",
+         samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {}), ((make(3, 2), 0, True), {})],
+         doc="Product of the elements, of all or along one dimension.")
+
+
+# ---- variance -----------------------------------------------------------------------------------------
+def _variance(self, dim, correction, keepdim):
+    if not (self.is_floating_point() or self.is_complex()):
+        raise RuntimeError("std and var only support floating point and complex dtypes")
+    n = math.prod([self.size(d) for d in (dim or range(self.ndim))])
+    centred = self - mean(self, dim, True)
+    square = real(centred * conj(centred)) if self.is_complex() else centred * centred
+    degrees = n - correction
+    if degrees <= 0:
+        import warnings
+        warnings.warn("var(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input "
+                      "numel divided by output numel).", stacklevel=2)
+        degrees = max(degrees, 0)
+    return sum_(square, dim, keepdim) / (degrees if degrees else float(0))
+
+
+composite("var(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False)",
+          lambda self, dim, correction, keepdim: _variance(self, dim, 1 if correction is None else correction, keepdim),
+          reference="np.var(self, axis=dim, ddof=correction, keepdims=keepdim)",
+          samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 1), {"correction": 0})],
+          doc="Variance of the elements: the mean square distance from the mean, over n - `correction`.")
+composite("var(Tensor self, Dims? dim, bool unbiased=True, bool keepdim=False)",
+          lambda self, dim, unbiased, keepdim: _variance(self, dim, int(unbiased), keepdim))
+composite("var(Tensor self, bool unbiased)", lambda self, unbiased: _variance(self, None, int(unbiased), False))
+
+
+def _deviation(self, dim, correction, keepdim):
+    """sqrt(var), whose gradient is 0 rather than nan where the deviation is 0."""
+    variance = _variance(self, dim, correction, keepdim)
+    return variance.sqrt()
+
+
+composite("std(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False)",
+          lambda self, dim, correction, keepdim: _deviation(self, dim, 1 if correction is None else correction, keepdim),
+          reference="np.std(self, axis=dim, ddof=correction, keepdims=keepdim)",
+          samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 1), {"correction": 0})],
+          doc="Standard deviation of the elements: the root of their variance.")
+composite("std(Tensor self, Dims? dim, bool unbiased=True, bool keepdim=False)",
+          lambda self, dim, unbiased, keepdim: _deviation(self, dim, int(unbiased), keepdim))
+composite("std(Tensor self, bool unbiased)", lambda self, unbiased: _deviation(self, None, int(unbiased), False))
+composite("var_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False)",
+          lambda self, dim, correction, keepdim: (_variance(self, dim, 1 if correction is None else correction, keepdim),
+                                                  mean(self, dim, keepdim)), method=False, doc="Variance and mean.")
+composite("std_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False)",
+          lambda self, dim, correction, keepdim: (_deviation(self, dim, 1 if correction is None else correction, keepdim),
+                                                  mean(self, dim, keepdim)), method=False, doc="Standard deviation and mean.")
+
+
+# ---- largest and smallest ---------------------------------------------------------------------------------
+def _extreme(int op, str name, TensorBase self, dim, bint keepdim):
+    dims = all_dims(self, dim)
+    for d in dims:
+        if self.ndim and self.shape[d] == 0:
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.") if dim else RuntimeError(
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' "
+                "argument.")
+    return reduced(op, self, dims, keepdim, self.dtype.code)
+
+
+def _share_equally(grad, self, out, dim, keepdim):
+    """The gradient of an extreme value, split among the elements that reach it."""
+    ndim = self.ndim
+    reach = to(self == _spread(out, dim, keepdim, ndim), grad.dtype)
+    return _spread(grad, dim, keepdim, ndim) * reach / sum_(reach, dim, True)
+
+
+def _extreme_tangent(self, self_t, out, dim, keepdim):
+    reach = to(self == _spread(out, dim, keepdim, self.ndim), self_t.dtype)
+    return sum_(self_t * reach, dim, keepdim) / sum_(reach, dim, keepdim)
+
+
+for _name, _op, _what, _ref in (("amax", REDUCE_MAX, "largest", "np.amax"), ("amin", REDUCE_MIN, "smallest", "np.amin")):
+    operator(f"{_name}(Tensor self, Dims dim=(), bool keepdim=False)",
+             lambda self, dim, keepdim, op=_op, name=_name: _extreme(op, name, self, dim, keepdim),
+             vjp={"self": _share_equally}, jvp=_extreme_tangent,
+             reference=f"{_ref}(self, axis=dim or None, keepdims=keepdim)",
+             samples=lambda make: [((make(2, 3),), {}), ((make(2, 3, 2), (0, 2)), {}), ((make(3, 4), 1, True), {})],
+             doc=f"The {_what} element, of all or over the named dimensions; equal ones share the gradient.")
+
+
+def _extreme_with_index(bint is_max, TensorBase self, int dim, bint keepdim):
+    """(values, indices) along one dimension."""
+    cdef TensorBase index = _arg(is_max, self, dim, True)
+    cdef TensorBase x = self if self.ndim else new_tensor(self.storage, self.dtype, 1, _one, _one, self.offset)
+    cdef TensorBase flat = index if index.ndim else new_tensor(index.storage, index.dtype, 1, _one, _one, index.offset)
+    cdef TensorBase values = empty(flat.ndim, flat.shape, self.dtype, self.storage.device)
+    primitives.gather(values, x, dim if self.ndim else 0, flat, "max")
+    if not keepdim or self.ndim == 0:
+        values, index = _drop(values, dim), _drop(index, dim)
+    return values, index
+
+
+cdef int64_t _one[1]
+_one[0] = 1
+
+
+cdef TensorBase _drop(TensorBase x, int dim):
+    """Without dimension `dim`, which has size one."""
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    cdef int d, n = 0
+    if x.ndim == 0:
+        return x
+    for d in range(x.ndim):
+        if d != dim:
+            shape[n], strides[n] = x.shape[d], x.strides[d]
+            n += 1
+    return new_tensor(x.storage, x.dtype, n, shape, strides, x.offset)
+
+
+def _arg(bint is_max, TensorBase self, dim, bint keepdim):
+    cdef int64_t shape[64]
+    cdef TensorBase x = self, out
+    cdef int d
+    name = "argmax" if is_max else "argmin"
+    if self.dtype.category == CAT_COMPLEX:
+        raise NotImplementedError(f"\"{name}\" not implemented for complex tensors, which have no order")
+    if self.dtype.category == CAT_BOOL:
+        x = cast(self, TG_U8)
+    if dim is None:
+        if self.numel == 0:
+            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
+                             "with the 'dim' argument.")
+        flat = cast(x, x.dtype.code)
+        x = reshape(flat, (-1,))
+        out = _arg(is_max, x, 0, False)
+        return reshape(out, (1,) * self.ndim) if keepdim else out
+    if self.ndim == 0:
+        x = new_tensor(x.storage, x.dtype, 1, _one, _one, x.offset)
+        dim = 0
+    if x.shape[dim] == 0:
+        raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
+    for d in range(x.ndim):
+        shape[d] = 1 if d == dim else x.shape[d]
+    out = empty(x.ndim, shape, dtype_of(TG_I64), x.storage.device)
+    primitives.argreduce(is_max, out, x, dim)
+    return out if keepdim and self.ndim else _drop(out, dim)
+
+
+operator("argmax(Tensor self, Dim? dim=None, bool keepdim=False)", lambda self, dim, keepdim: _arg(True, self, dim, keepdim),
+         reference="np.argmax(self, axis=dim, keepdims=keepdim)", samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})],
+         doc="The index of the largest element, of all (counted in order) or along one dimension; the first of equal ones.")
+operator("argmin(Tensor self, Dim? dim=None, bool keepdim=False)", lambda self, dim, keepdim: _arg(False, self, dim, keepdim),
+         reference="np.argmin(self, axis=dim, keepdims=keepdim)", samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})],
+         doc="The index of the smallest element, of all (counted in order) or along one dimension; the first of equal ones.")
+
+
+def _put_back(grad, self_shape, dim, indices, keepdim):
+    """Gradients of selected values at the places they came from."""
+    return value_selecting_backward(grad, dim, indices, self_shape, keepdim)
+
+
+def _place(grad, int dim, indices, sizes, bint keepdim):
+    if not keepdim and len(sizes):
+        grad, indices = unsqueeze(grad, dim), unsqueeze(indices, dim)
+    out = handle("zeros")(sizes, dtype=grad.dtype, device=grad.device)
+    if not len(sizes):
+        return grad
+    return scatter_add(out, dim, indices, grad)
+
+
+def _pick(x, int dim, indices, bint keepdim):
+    """The elements at `indices`, as a reduction left them."""
+    if x.ndim == 0:
+        return x
+    if keepdim:
+        return gather(x, dim, indices)
+    return squeeze(gather(x, dim, unsqueeze(indices, dim)), dim)
+
+
+operator("value_selecting_backward(Tensor grad_output, int dim, Tensor indices, Size sizes, bool keepdim)", _place, method=False,
+         batch=lambda batch_size, in_dims, grad, dim, indices, sizes, keepdim: (
+             value_selecting_backward(_batched(grad, in_dims[0], batch_size), dim + 1, _batched(indices, in_dims[2], batch_size),
+                                      (batch_size, *sizes), keepdim) if len(sizes) else grad, 0),
+         vjp={"grad_output": lambda grad, dim, indices, keepdim: _pick(grad, dim, indices, keepdim)}, jvp="linear", internal=True,
+         doc="Zeros but for the places that a reduction has selected: the transpose of selecting by index.")
+
+
+def _batched(x, dim, size):
+    return x.expand(size, *x.shape) if dim is None else movedim(x, dim, 0)
+
+
+for _name, _is_max, _what in (("max", True, "largest"), ("min", False, "smallest")):
+    composite(f"{_name}(Tensor self)", lambda self, name=_name: handle("_" + name)(self),
+              reference=f"np.{_name}(self)", samples=lambda make: [((make(2, 3),), {})],
+              doc=f"The {_what} element; along a dimension also its index; of two tensors the {_what} of each pair.")
+    operator(f"_{_name}(Tensor self)",
+             lambda self, name=_name, op=(REDUCE_MAX if _is_max else REDUCE_MIN): _extreme(op, name, self, None, False),
+             vjp={"self": lambda grad, self, out: _share_equally(grad, self, out, (), False)},
+             jvp=lambda self, self_t, out: _extreme_tangent(self, self_t, out, (), False), node=_name, internal=True,
+             batch=lambda batch_size, in_dims, self, name=_name: (
+                 handle("a" + name)(movedim(self, in_dims[0], 0), tuple(range(1, self.ndim))) if self.ndim > 1 else self, 0),
+             doc=f"The {_what} element.")
+    operator(f"{_name}(Tensor self, Dim dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
+             lambda self, dim, keepdim, is_max=_is_max, kind=getattr(return_types, _name):
+             kind(_extreme_with_index(is_max, self, dim, keepdim)),
+             vjp={"self": lambda grad_values, self_shape, dim, indices, keepdim:
+                  _put_back(grad_values, self_shape, dim, indices, keepdim)},
+             jvp=lambda self_t, dim, indices, keepdim: (_pick(self_t, dim, indices, keepdim), None),
+             nondifferentiable=("indices",), samples=lambda make: [((make(3, 4), 1), {}), ((make(3, 4), 0, True), {})])
+    composite(f"{_name}(Tensor self, Tensor other)", lambda self, other, op=handle(_name + "imum"): op(self, other))
+composite("aminmax(Tensor self, *, Dim? dim=None, bool keepdim=False)",
+          lambda self, dim, keepdim: return_types.aminmax((handle("amin")(self, () if dim is None else (dim,), keepdim),
+                                                           amax(self, () if dim is None else (dim,), keepdim))),
+          doc="The smallest and the largest element.")
+
+
+# ---- all, any, counts ----------------------------------------------------------------------------------------
+def _truth(int op, TensorBase self, dim, bint keepdim):
+    return reduced(op, self, all_dims(self, dim), keepdim, TG_BOOL)
+
+
+operator("all(Tensor self, Dims? dim=None, bool keepdim=False)", lambda self, dim, keepdim: _truth(REDUCE_ALL, self, dim, keepdim),
+         reference="np.all(self, axis=dim, keepdims=keepdim)", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
+         doc="Whether all elements are non-zero.")
+operator("any(Tensor self, Dims? dim=None, bool keepdim=False)", lambda self, dim, keepdim: _truth(REDUCE_ANY, self, dim, keepdim),
+         reference="np.any(self, axis=dim, keepdims=keepdim)", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
+         doc="Whether any element is non-zero.")
+composite("count_nonzero(Tensor self, Dims? dim=None)", lambda self, dim: sum_(self != 0, dim),
+          reference="np.count_nonzero(self, axis=dim)", doc="How many elements are not zero.")
+composite("allclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False)",
+          lambda self, other, rtol, atol, equal_nan: bool(handle("isclose")(self, other, rtol, atol, equal_nan).all().item()),
+          doc="Whether all elements are close: ``|self - other| <= atol + rtol * |other|``.")
+composite("isclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False)",
+          lambda self, other, rtol, atol, equal_nan: _isclose(self, other, rtol, atol, equal_nan),
+          doc="Whether elements are close: ``|self - other| <= atol + rtol * |other|``.")
+
+
+def _isclose(self, other, rtol, atol, equal_nan):
+    if self.dtype is not other.dtype:
+        raise RuntimeError(f"{_title(self)} did not match {_title(other)}")
+    same = self == other
+    if equal_nan:
+        same = same | ((self != self) & (other != other))
+    if not (self.is_floating_point() or self.is_complex()):
+        self, other = self.double(), other.double()
+    distance = (self - other).abs()
+    return same | ((distance <= atol + rtol * other.abs()) & distance.isfinite())
+
+
+def _title(x):
+    from tensorgrad._core.graph import _type_names
+    return _type_names[x.dtype.name]
+
+
+composite("equal(Tensor self, Tensor other)",
+          lambda self, other: self.shape == other.shape and bool((self == other).all().item()),
+          doc="Whether two tensors have the same shape and elements.")
+
+
+# ---- norms ------------------------------------------------------------------------------------------------------
+composite("norm(Tensor self, Any p='fro', Dims? dim=None, bool keepdim=False, DType? dtype=None)",
+          lambda self, p, dim, keepdim, dtype: _norm(self if dtype is None else to(self, dtype), p, dim, keepdim),
+          reference="np.linalg.norm(np.ravel(self)) if dim is None else np.linalg.norm(self, axis=dim, keepdims=keepdim)",
+          samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 2, 1), {})], doc="""The p-norm of the elements.
+
+    Notes
+    -----
+    ``(sum |x|^p)^(1/p)``; the largest modulus for p = inf, the smallest for -inf, the number of non-zeros for 0.
+    """)
+
+
+def _norm(self, p, dim, keepdim):
+    if not (self.is_floating_point() or self.is_complex()):
+        raise RuntimeError(f"norm(): the desired output dtype should be either floating point or complex. Got {_title(self)} instead.")
+    if p is None or p == "fro" or p == 2:
+        return handle("_norm2")(self, dim, keepdim)
+    if isinstance(p, str):
+        raise RuntimeError(f"norm(): the order '{p}' is not supported; use a number or 'fro'")
+    size = self.abs()
+    if p == math.inf:
+        return amax(size, dim or (), keepdim)
+    if p == -math.inf:
+        return handle("amin")(size, dim or (), keepdim)
+    if p == 0:
+        return to(sum_(self != 0, dim, keepdim), size.dtype)
+    if p == 1:
+        return sum_(size, dim, keepdim)
+    return sum_(size.pow(p), dim, keepdim).pow(1.0 / p)
+
+
+def _norm2(TensorBase self, dim, bint keepdim):
+    square = self.abs().square() if self.dtype.category == CAT_COMPLEX else handle("square")(self)
+    return sum_(square, dim, keepdim).sqrt()
+
+
+def _norm2_vjp(grad, self, out, dim, keepdim):
+    """x / |x|, and 0 where the norm is 0."""
+    out = _spread(out, dim, keepdim, self.ndim)
+    return where(out == 0, 0, self / out) * _spread(grad, dim, keepdim, self.ndim)
+
+
+def _norm2_jvp(self, self_t, out, dim, keepdim):
+    part = real(self_t * conj(self)) if self.is_complex() else self_t * self
+    return where(out == 0, 0, sum_(part, dim, keepdim) / out)
+
+
+operator("_norm2(Tensor self, Dims? dim=None, bool keepdim=False)", _norm2, vjp={"self": _norm2_vjp}, jvp=_norm2_jvp,
+         node="linalg_vector_norm", internal=True, reference="np.linalg.norm(np.ravel(self))",
+         samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 1), {})], doc="The Euclidean norm.")
+
+
+# ---- log-sum-exp --------------------------------------------------------------------------------------------------
+def _logsumexp(TensorBase self, dim, bint keepdim):
+    cdef TensorBase x = self if self.dtype.category >= CAT_FLOAT else cast(self, default_code())
+    if x.numel == 0:
+        return log(sum_(exp(x), dim, keepdim))
+    top = amax(real(x) if x.is_complex() else x, dim or (), True)
+    top = where(top.abs() == math.inf, 0, top)
+    return log(sum_(exp(x - top), dim, keepdim)) + (top if keepdim else squeeze(top, all_dims(self, dim)))
+
+
+operator("logsumexp(Tensor self, Dims dim, bool keepdim=False)", _logsumexp,
+         vjp={"self": lambda grad, self, out, dim, keepdim: _spread(grad, dim, keepdim, self.ndim)
+              * conj(exp(self - _spread(out, dim, keepdim, self.ndim)))},
+         jvp=lambda self, self_t, out, dim, keepdim: sum_(self_t * exp(self - _spread(out, dim, keepdim, self.ndim)), dim, keepdim),
+         reference="np.log(np.sum(np.exp(self), axis=dim, keepdims=keepdim))", varargs=False,
+         samples=lambda make: [((make(2, 3), 1), {}), ((make(3, 2), (0, 1), True), {})],
+         doc="``log(sum(exp(x)))`` over the named dimensions, without overflow in between.")
+
+
+# ---- scans ------------------------------------------------------------------------------------------------------------
+def _scan(int op, TensorBase self, int dim, DType dtype):
+    cdef int code = dtype.code if dtype is not None else (TG_I64 if self.dtype.category < CAT_FLOAT else self.dtype.code)
+    cdef TensorBase x = cast(self, code)
+    cdef TensorBase out = empty(x.ndim, x.shape, x.dtype, x.storage.device)
+    if x.ndim == 0:
+        primitives.copy(out, x)
+    elif primitives.has_kernel(x, "scan"):
+        primitives.scan(op, out, x, dim)
+    else:
+        primitives.copy(out, _scan_by_doubling(op, x, dim))
+    return out
+
+
+def _scan_by_doubling(op, x, dim):
+    """Hillis and Steele's scan (1986): after step k each element holds the result of the last 2^k."""
+    n = x.size(dim)
+    step = 1
+    cat = handle("cat")
+    while step < n:
+        earlier, later = x.narrow(dim, 0, n - step), x.narrow(dim, step, n - step)
+        x = cat((x.narrow(dim, 0, step), later + earlier if op == REDUCE_SUM else later * earlier), dim)
+        step *= 2
+    return x
+
+
+def _reverse_cumsum(x, dim):
+    return flip(cumsum(flip(x, (dim,)), dim), (dim,)) if x.ndim else x
+
+
+operator("cumsum(Tensor self, Dim dim, *, DType? dtype=None)", lambda self, dim, dtype: _scan(REDUCE_SUM, self, dim, dtype),
+         inplace=True, vjp={"self": lambda grad, dim: _reverse_cumsum(grad, dim)}, jvp="linear",
+         reference="np.cumsum(self, dim)", samples=lambda make: [((make(3, 4), 1), {}), ((make(5), 0), {})],
+         doc="""Sums of the elements up to each index of a dimension.
+
+    Examples
+    --------
+    >>> tensorgrad.tensor([1, 2, 3]).cumsum(0)
+    tensor([1, 3, 6])
+    """)
+
+
+def _cumprod_vjp(grad, self, dim):
+    """d out_j / d x_i = product of the others up to j. Quadratic in the length, but right at zeros too."""
+    if self.ndim == 0:
+        return grad
+    n = self.size(dim)
+    x = movedim(self, dim, -1)
+    g = movedim(grad, dim, -1)
+    parts = []
+    stack = handle("stack")
+    for i in range(n):
+        before = x[..., :i].prod(-1, True) if i else full_like(x[..., :1], 1)
+        after = handle("cat")((before, before * cumprod(x[..., i + 1:], -1)), -1) if i + 1 < n else before
+        parts.append(sum_(g[..., i:] * conj(after), -1))
+    return movedim(stack(tuple(parts), -1), -1, dim)
+
+
+def _cumprod_jvp(self, self_t, dim):
+    if self.ndim == 0:
+        return self_t
+    x, t = movedim(self, dim, -1), movedim(self_t, dim, -1)
+    total = zeros_like(x)
+    pad = handle("cat")
+    for i in range(x.size(-1)):
+        before = x[..., :i].prod(-1, True) if i else full_like(x[..., :1], 1)
+        after = pad((before, before * cumprod(x[..., i + 1:], -1)), -1) if i + 1 < x.size(-1) else before
+        total = total + pad((zeros_like(x[..., :i]), t[..., i:i + 1] * after), -1)
+    return movedim(total, -1, dim)
+
+
+operator("cumprod(Tensor self, Dim dim, *, DType? dtype=None)", lambda self, dim, dtype: _scan(REDUCE_PROD, self, dim, dtype),
+         inplace=True, vjp={"self": _cumprod_vjp}, jvp=_cumprod_jvp, reference="np.cumprod(self, dim)",
+         samples=lambda make: [((make(3, 4), 1), {}), ((make(5), 0), {})],
+         doc="Products of the elements up to each index of a dimension.")
+
+
+def _logcumsumexp(TensorBase self, int dim):
+    """Scanned pairwise with logaddexp, so that no sum overflows."""
+    x, step = self, 1
+    n = self.shape[dim] if self.ndim else 1
+    cat, logaddexp = handle("cat"), handle("logaddexp")
+    while step < n:
+        x = cat((x.narrow(dim, 0, step), logaddexp(x.narrow(dim, step, n - step), x.narrow(dim, 0, n - step))), dim)
+        step *= 2
+    return clone(x) if x is self else x
+
+
+operator("logcumsumexp(Tensor self, Dim dim)", _logcumsumexp,
+         vjp={"self": lambda grad, self, out, dim: _logcumsumexp_vjp(grad, self, out, dim)},
+         jvp=lambda self, self_t, out, dim: _logcumsumexp_jvp(self, self_t, out, dim),
+         reference="np.log(np.cumsum(np.exp(self), dim))", samples=lambda make: [((make(3, 4), 1), {})],
+         doc="``log(cumsum(exp(x)))`` along a dimension, without overflow in between.")
+
+
+def _logcumsumexp_vjp(grad, self, out, dim):
+    if self.ndim == 0:
+        return grad
+    top = amax(self, (dim,), True)
+    return exp(self - top) * _reverse_cumsum(grad * exp(top - out), dim)
+
+
+def _logcumsumexp_jvp(self, self_t, out, dim):
+    if self.ndim == 0:
+        return self_t
+    top = amax(self, (dim,), True)
+    return cumsum(self_t * exp(self - top), dim) * exp(top - out)
+
+
+# ---- order ------------------------------------------------------------------------------------------------------------------
+def _sort(TensorBase self, int dim, bint descending, bint stable):
+    cdef TensorBase values = empty(self.ndim, self.shape, self.dtype, self.storage.device)
+    cdef TensorBase indices = empty(self.ndim, self.shape, dtype_of(TG_I64), self.storage.device)
+    if self.dtype.category == CAT_COMPLEX:
+        raise NotImplementedError("\"sort\" not implemented for complex tensors, which have no order")
+    if self.ndim == 0:
+        primitives.copy(values, self)
+        primitives.fill(indices, 0)
+    elif primitives.has_kernel(self, "sort"):
+        primitives.sort(values, indices, self, dim, descending, stable)
+    else:
+        _sort_by_rank(values, indices, self, dim, descending)
+    return return_types.sort((values, indices))
+
+
+def _sort_by_rank(values, indices, self, dim, descending):
+    """For devices without a sort: an element's place is the number of those that come before it. Quadratic."""
+    x = movedim(self, dim, -1)
+    n = x.size(-1)
+    a, b = unsqueeze(x, -1), unsqueeze(x, -2)
+    place = arange(n, device=self.device)
+    first = (b < a) | ((a != a) & (b == b)) if not descending else (b > a) | ((b != b) & (a == a))
+    same = (b == a) | ((a != a) & (b != b))
+    earlier = unsqueeze(place, 0) < unsqueeze(place, 1)
+    rank = sum_(first | (same & earlier), -1)
+    order = scatter_add(zeros_like(rank), -1, rank, expand(place, rank.shape))
+    indices.copy_(movedim(order, -1, dim))
+    values.copy_(gather(self, dim, indices))
+
+
+operator("sort(Tensor self, Dim dim=-1, bool descending=False, *, bool stable=False) -> (Tensor values, Tensor indices)", _sort,
+         vjp={"self": lambda grad_values, self_shape, dim, indices: _put_back(grad_values, self_shape, dim, indices, True)},
+         jvp=lambda self_t, dim, indices: (_pick(self_t, dim, indices, True), None), nondifferentiable=("indices",),
+         reference="(np.sort(self, dim), np.argsort(self, dim, kind='stable'))",
+         samples=lambda make: [((make(3, 4),), {}), ((make(4, 3), 0), {}), ((make(5), -1, True), {})],
+         doc="""The elements in order along a dimension, and the indices they had; nan counts as the largest.
+
+    Examples
+    --------
+    >>> tensorgrad.sort(tensorgrad.tensor([3.0, 1.0, 2.0])).indices
+    tensor([1, 2, 0])
+    """)
+composite("argsort(Tensor self, Dim dim=-1, bool descending=False, *, bool stable=False)",
+          lambda self, dim, descending, stable: sort(self, dim, descending, stable=stable)[1],
+          reference="np.argsort(self, dim, kind='stable')", doc="The indices that put a dimension in order.")
+composite("msort(Tensor self)", lambda self: sort(self, 0)[0], reference="np.sort(self, 0)",
+          doc="The elements in order along the first dimension.")
+composite("topk(Tensor self, int k, Dim dim=-1, bool largest=True, bool sorted=True)",
+          lambda self, k, dim, largest, sorted: _topk(self, k, dim, largest),
+          samples=lambda make: [((make(5), 2), {}), ((make(3, 4), 2, 0, False), {})],
+          doc="The `k` largest (or smallest) elements along a dimension, and the indices they had.")
+
+
+def _topk(self, k, dim, largest):
+    if not 0 <= k <= (self.size(dim) if self.ndim else 1):
+        raise RuntimeError("selected index k out of range")
+    values, indices = sort(self, dim, largest)
+    if self.ndim:
+        values, indices = values.narrow(dim, 0, k), indices.narrow(dim, 0, k)
+    return return_types.topk((values, indices))
+
+
+composite("kthvalue(Tensor self, int k, Dim dim=-1, bool keepdim=False)",
+          lambda self, k, dim, keepdim: _kth(self, k, dim, keepdim, return_types.kthvalue),
+          doc="The `k`-th smallest element along a dimension, and the index it had.")
+
+
+def _kth(self, k, dim, keepdim, kind):
+    if not 1 <= k <= (self.size(dim) if self.ndim else 1):
+        raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(dim))
+    values, indices = sort(self, dim, stable=True)
+    if self.ndim:
+        values, indices = values.narrow(dim, k - 1, 1), indices.narrow(dim, k - 1, 1)
+        if not keepdim:
+            values, indices = squeeze(values, dim), squeeze(indices, dim)
+    return kind((values, indices))
+
+
+composite("median(Tensor self)", lambda self: _median_all(self), samples=lambda make: [((make(5),), {}), ((make(2, 3),), {})],
+          doc="The middle element (the lower of two); along a dimension also the index it had. nan if there is one.")
+composite("median(Tensor self, Dim dim, bool keepdim=False)", lambda self, dim, keepdim: _median(self, dim, keepdim))
+
+
+def _median_all(self):
+    if self.numel() == 0:
+        return handle("full")((), math.nan, dtype=self.dtype, device=self.device)
+    return _median(reshape(self, (-1,)), 0, False)[0]
+
+
+def _median(self, dim, keepdim):
+    if self.ndim == 0:
+        return return_types.median((clone(self), zeros_like(self, dtype=dtype_of(TG_I64))))
+    n = self.size(dim)
+    if n == 0:
+        raise IndexError(f"median(): Expected reduction dim {dim} to have non-zero size.")
+    values, indices = sort(self, dim, stable=True)
+    place = unsqueeze(full_like(indices.select(dim, 0), (n - 1) // 2), dim)
+    if self.is_floating_point():        # sorted last, a nan is the median whenever there is one
+        missing = (self != self).sum(dim, True)
+        place = where(missing > 0, n - missing, place)
+    values, indices = gather(values, dim, place), gather(indices, dim, place)
+    if not keepdim:
+        values, indices = squeeze(values, dim), squeeze(indices, dim)
+    return return_types.median((values, indices))
+
+
+composite("unique(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False)",
+          lambda self, sorted, return_inverse, return_counts: _unique(self, return_inverse, return_counts),
+          doc="The different elements in order; optionally where each went, and how many there are of each.")
+
+
+def _unique(self, return_inverse, return_counts):
+    flat = reshape(self.detach(), (-1,))
+    n = flat.numel()
+    values, order = sort(flat)
+    new = handle("ones")(n, dtype=dtype_of(TG_BOOL), device=self.device)
+    if n > 1:
+        new[1:] = values[1:] != values[:-1]
+    result = [values[new]]
+    group = cumsum(new, 0) - 1
+    if return_inverse:
+        inverse = zeros_like(group)
+        inverse[order] = group
+        result.append(reshape(inverse, tuple(self.shape)))
+    if return_counts:
+        counts = handle("zeros")(result[0].numel(), dtype=dtype_of(TG_I64), device=self.device)
+        result.append(scatter_add(counts, 0, group, handle("ones_like")(group)))
+    return result[0] if len(result) == 1 else tuple(result)

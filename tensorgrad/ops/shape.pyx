@@ -1,0 +1,961 @@
+"""Operators that change how elements are arranged: views, and the copies that views cannot express."""
+from libc.stdint cimport int64_t
+
+from tensorgrad._core cimport primitives
+from tensorgrad._core.dtype cimport CAT_COMPLEX, TG_C64, TG_C128, TG_F32, TG_F64, combine_categories, dtype_of, promote
+from tensorgrad._core.dtype cimport dtype as DType
+from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, new_tensor, shape_tuple
+
+from tensorgrad._core.dispatch import composite, operator
+
+cdef Operator view, reshape, expand, permute, transpose, select, slice_, unsqueeze, squeeze, stack, cat, sum_, zeros, movedim
+view, reshape, expand, permute, transpose = (handle(n) for n in ("view", "reshape", "expand", "permute", "transpose"))
+select, slice_, unsqueeze, squeeze = (handle(n) for n in ("select", "slice", "unsqueeze", "squeeze"))
+stack, cat, sum_, zeros, movedim = (handle(n) for n in ("stack", "cat", "sum", "zeros", "movedim"))
+cdef Operator select_backward, slice_backward, diagonal, diagonal_backward, split_with_sizes, unbind, as_strided, flip
+select_backward, slice_backward, diagonal, diagonal_backward = (
+    handle(n) for n in ("select_backward", "slice_backward", "diagonal", "diagonal_backward"))
+split_with_sizes, unbind, as_strided, flip = (handle(n) for n in ("split_with_sizes", "unbind", "as_strided", "flip"))
+cdef Operator as_strided_backward, sum_to_size, narrow, to, clone, roll, packed_clone, real_copy, imag_copy, view_as_real
+as_strided_backward, sum_to_size, narrow, to = (handle(n) for n in ("as_strided_backward", "sum_to_size", "narrow", "to"))
+clone, roll, packed_clone, view_as_real = (handle(n) for n in ("clone", "roll", "_packed_clone", "view_as_real"))
+real_copy, imag_copy = handle("_real"), handle("_imag")
+
+
+cdef TensorBase strided(TensorBase x, list shape, list strides, int64_t offset):
+    """A view of x's memory."""
+    cdef int64_t s[64]
+    cdef int64_t t[64]
+    cdef int i, n = <int>len(shape)
+    if n > 64:
+        raise RuntimeError(f"tensors have at most 64 dimensions, got {n}")
+    for i in range(n):
+        s[i], t[i] = shape[i], strides[i]
+    return new_tensor(x.storage, x.dtype, n, s, t, offset)
+
+
+cdef list sizes_of(TensorBase x):
+    return [x.shape[d] for d in range(x.ndim)]
+
+
+cdef list strides_of(TensorBase x):
+    return [x.strides[d] for d in range(x.ndim)]
+
+
+# ---- view and reshape ----------------------------------------------------------------------------------
+cdef list infer_size(object size, int64_t numel):
+    """The shape with a -1 resolved, or PyTorch's error."""
+    cdef list shape = list(size)
+    cdef int64_t known = 1
+    cdef int unknown = -1, i
+    for i in range(len(shape)):
+        if shape[i] == -1:
+            if unknown >= 0:
+                raise RuntimeError("only one dimension can be inferred")
+            unknown = i
+        elif shape[i] < 0:
+            raise RuntimeError(f"invalid shape dimension {shape[i]}")
+        else:
+            known *= shape[i]
+    if unknown >= 0 and known == 0 and numel == 0:
+        raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {list(size)} because the unspecified dimension size "
+                           "-1 can be any value and is ambiguous")
+    if unknown >= 0 and known != 0 and numel % known == 0:
+        shape[unknown] = numel // known
+    elif unknown >= 0 or known != numel:
+        raise RuntimeError(f"shape '{list(size)}' is invalid for input of size {numel}")
+    return shape
+
+
+cdef list view_strides(TensorBase x, list shape):
+    """Strides under which x's memory shows `shape`, or None: each run of dimensions that memory holds as one
+    must be cut at the same places."""
+    cdef list strides = [0] * len(shape)
+    cdef int64_t run = 1, base, left
+    cdef int d, v = <int>len(shape) - 1
+    if x.numel == 0:
+        step = 1
+        for d in range(<int>len(shape) - 1, -1, -1):
+            strides[d] = step
+            step *= max(shape[d], 1)
+        return strides
+    if x.ndim == 0:
+        return [1] * len(shape)
+    base = x.strides[x.ndim - 1]
+    for d in range(x.ndim - 1, -1, -1):
+        run *= x.shape[d]
+        if d == 0 or (x.shape[d - 1] != 1 and x.strides[d - 1] != run * base):
+            left = run
+            step = base
+            while v >= 0 and (left > 1 or shape[v] == 1):
+                if shape[v] == 0 or left % shape[v]:
+                    return None
+                strides[v] = step
+                step *= shape[v]
+                left //= shape[v]
+                v -= 1
+            if left != 1:
+                return None
+            if d > 0:
+                base = x.strides[d - 1]
+                run = 1
+    return strides if v < 0 else None
+
+
+def _view(TensorBase self, size):
+    cdef list shape = infer_size(size, self.numel)
+    cdef list strides = view_strides(self, shape)
+    if strides is None:
+        raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension spans across "
+                           "two contiguous subspaces). Use .reshape(...) instead.")
+    return strided(self, shape, strides, self.offset)
+
+
+operator("view(Tensor self, Size size)", _view, view=True, vjp={"self": lambda grad, self_shape: reshape(grad, self_shape)},
+         jvp="linear", function=False, samples=lambda make: [((make(2, 6), (3, 4)), {}), ((make(4), (2, -1)), {})],
+         reference="self.reshape(size)", doc="""The same memory under another shape; one size may be -1.
+
+    Raises
+    ------
+    RuntimeError
+        When no strides show this memory in that shape; `reshape` copies then.
+    """)
+
+
+def _view_dtype(TensorBase self, DType dtype):
+    cdef list shape = sizes_of(self), strides = strides_of(self)
+    cdef int64_t a = self.dtype.itemsize, b = dtype.itemsize, offset = self.offset
+    cdef TensorBase x
+    if a != b:
+        if self.ndim == 0:
+            raise RuntimeError(f"self.dim() cannot be 0 to view {self.dtype} as {dtype} (different element sizes)")
+        if strides[-1] != 1 and shape[-1] != 1:
+            raise RuntimeError(f"self.stride(-1) must be 1 to view {self.dtype} as {dtype} (different element sizes), but got "
+                               f"{strides[-1]}")
+        if a > b:
+            shape[-1] *= a // b
+            strides = [s * (a // b) for s in strides[:-1]] + [1]
+            offset *= a // b
+        else:
+            ratio = b // a
+            if shape[-1] % ratio or offset % ratio or any([s % ratio for s in strides[:-1]]):
+                raise RuntimeError(f"the last dimension, the storage offset and the other strides must be divisible by {ratio} to "
+                                   f"view {self.dtype} as {dtype} (different element sizes)")
+            shape[-1] //= ratio
+            strides = [s // ratio for s in strides[:-1]] + [1]
+            offset //= ratio
+    x = strided(self, shape, strides, offset)
+    x.dtype = dtype
+    return x
+
+
+operator("view(Tensor self, DType dtype)", _view_dtype, view=True, function=False)
+composite("view_as(Tensor self, Tensor other)", lambda self, other: view(self, other.shape), function=False,
+          doc="The same memory under the shape of another tensor.")
+composite("reshape(Tensor self, Size shape)", lambda self, shape: _reshape(self, shape), reference="self.reshape(shape)",
+          samples=lambda make: [((make(2, 6), (3, 4)), {}), ((make(3, 4).t(), (2, 6)), {})],
+          doc="""The elements in another shape: a view where the memory allows it, else a copy.
+
+    Examples
+    --------
+    >>> tensorgrad.arange(6).reshape(2, 3)
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """)
+
+
+def _reshape(TensorBase self, size):
+    cdef list shape = infer_size(size, self.numel)
+    if view_strides(self, shape) is not None:
+        return view(self, tuple(shape))
+    return view(packed_clone(self), tuple(shape))
+
+
+composite("reshape_as(Tensor self, Tensor other)", lambda self, other: reshape(self, other.shape), function=False,
+          doc="The elements in the shape of another tensor.")
+composite("flatten(Tensor self, Dim start_dim=0, Dim end_dim=-1)", lambda self, start_dim, end_dim: _flatten(self, start_dim, end_dim),
+          reference="self.reshape(self.shape[:start_dim] + (-1,) + self.shape[end_dim % self.ndim + 1:])",
+          samples=lambda make: [((make(2, 3, 4),), {}), ((make(2, 3, 4), 1), {})],
+          doc="Several neighbouring dimensions made into one.")
+
+
+def _flatten(TensorBase self, int start, int end):
+    if self.ndim == 0:
+        return reshape(self, (1,))
+    if start > end:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if start == end:
+        return self
+    shape = sizes_of(self)
+    n = 1
+    for d in range(start, end + 1):
+        n *= shape[d]
+    return reshape(self, tuple(shape[:start] + [n] + shape[end + 1:]))
+
+
+composite("unflatten(Tensor self, Dim dim, Size sizes)", lambda self, dim, sizes: _unflatten(self, dim, sizes),
+          doc="One dimension made into several.")
+
+
+def _unflatten(TensorBase self, int dim, sizes):
+    shape = sizes_of(self)
+    return view(self, tuple(shape[:dim] + infer_size(sizes, shape[dim]) + shape[dim + 1:]))
+
+
+composite("ravel(Tensor self)", lambda self: reshape(self, (-1,)), reference="self.ravel()", doc="The elements in one dimension.")
+
+
+# ---- expand --------------------------------------------------------------------------------------------
+def _expand(TensorBase self, size, implicit):
+    cdef list shape = list(size), strides = []
+    cdef int shift = <int>len(shape) - self.ndim, d
+    if shift < 0:
+        raise RuntimeError(f"expand(tensor of shape {sizes_of(self)}, size={list(size)}): the number of sizes provided "
+                           f"({len(shape)}) must be greater or equal to the number of dimensions in the tensor ({self.ndim})")
+    for d in range(len(shape)):
+        if d < shift:
+            if shape[d] < 0:
+                raise RuntimeError(f"The expanded size of the tensor ({shape[d]}) isn't allowed in a leading, non-existing "
+                                   f"dimension {d}")
+            strides.append(0)
+            continue
+        n = self.shape[d - shift]
+        if shape[d] == -1:
+            shape[d] = n
+        if n == shape[d]:
+            strides.append(self.strides[d - shift])
+        elif n == 1:
+            strides.append(0)
+        else:
+            raise RuntimeError(f"The expanded size of the tensor ({shape[d]}) must match the existing size ({n}) at non-singleton "
+                               f"dimension {d}.  Target sizes: {list(size)}.  Tensor sizes: {sizes_of(self)}")
+    return strided(self, shape, strides, self.offset)
+
+
+def _expand_batch(batch_size, in_dims, self, size, implicit):
+    x = movedim(self, in_dims[0], 0)
+    missing = len(size) - (x.ndim - 1)
+    if missing > 0:
+        x = reshape(x, (batch_size,) + (1,) * missing + tuple(x.shape[1:]))
+    return expand(x, (batch_size, *size)), 0
+
+
+operator("expand(Tensor self, Size size, *, bool implicit=False)", _expand, view=True, batch=_expand_batch,
+         vjp={"self": lambda grad, self_shape: sum_to_size(grad, self_shape)}, jvp="linear", function=False,
+         samples=lambda make: [((make(3, 1), (3, 4)), {}), ((make(3), (2, 3)), {})], reference="np.broadcast_to(self, size)",
+         doc="A view in which dimensions of size one are repeated, without memory of their own.")
+composite("expand_as(Tensor self, Tensor other)", lambda self, other: expand(self, other.shape), function=False,
+          doc="`expand` to the shape of another tensor.")
+composite("broadcast_to(Tensor self, Size size)", lambda self, size: expand(self, size), doc="`expand` as a function.",
+          reference="np.broadcast_to(self, size)", samples=lambda make: [((make(3, 1), (3, 4)), {})])
+composite("sum_to_size(Tensor self, Size size)", lambda self, size: _sum_to(self, size), function=False,
+          doc="Sum over the dimensions that broadcasting to this tensor's shape had repeated: the transpose of `expand`.")
+
+
+def _sum_to(TensorBase self, size):
+    cdef int shift = self.ndim - <int>len(size), d
+    if shift < 0 or any([size[d] not in (1, self.shape[shift + d]) for d in range(len(size))]):
+        raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{sizes_of(self)}}}.")
+    dims = list(range(shift)) + [shift + d for d in range(len(size)) if size[d] == 1 and self.shape[shift + d] != 1]
+    if not dims:
+        return self
+    out = sum_(self, tuple(dims), True)
+    return reshape(out, tuple(size)) if shift else out
+
+
+# ---- order of dimensions ---------------------------------------------------------------------------------
+def _permute(TensorBase self, dims):
+    if len(dims) != self.ndim:
+        raise RuntimeError(f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
+                           f"ordering of dimensions i.e. input.dim() = {self.ndim} is not equal to len(dims) = {len(dims)}"
+                           .replace("(sparse_coo)", ""))
+    return strided(self, [self.shape[d] for d in dims], [self.strides[d] for d in dims], self.offset)
+
+
+def _inverse(dims):
+    inverse = [0] * len(dims)
+    for i, d in enumerate(dims):
+        inverse[d] = i
+    return tuple(inverse)
+
+
+def _permute_batch(batch_size, in_dims, self, dims):
+    return permute(movedim(self, in_dims[0], 0), (0, *[d + 1 for d in dims])), 0
+
+
+operator("permute(Tensor self, Dims dims)", _permute, view=True, batch=_permute_batch,
+         vjp={"self": lambda grad, dims: permute(grad, _inverse(dims))}, jvp="linear", reference="np.transpose(self, dims)",
+         samples=lambda make: [((make(2, 3, 4), (2, 0, 1)), {})], doc="The dimensions in another order, as a view.")
+
+
+def _transpose(TensorBase self, int dim0, int dim1):
+    cdef list shape = sizes_of(self), strides = strides_of(self)
+    if shape:
+        shape[dim0], shape[dim1] = shape[dim1], shape[dim0]
+        strides[dim0], strides[dim1] = strides[dim1], strides[dim0]
+    return strided(self, shape, strides, self.offset)
+
+
+operator("transpose(Tensor self, Dim dim0, Dim dim1)", _transpose, view=True,
+         vjp={"self": lambda grad, dim0, dim1: transpose(grad, dim0, dim1)}, jvp="linear", aliases=("swapaxes", "swapdims"),
+         reference="np.swapaxes(self, dim0, dim1)", samples=lambda make: [((make(2, 3, 4), 0, -1), {})],
+         doc="Two dimensions exchanged, as a view.")
+
+
+def _t(TensorBase self):
+    if self.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
+    return strided(self, sizes_of(self)[::-1], strides_of(self)[::-1], self.offset)
+
+
+def _t_batch(batch_size, in_dims, self):
+    x = movedim(self, in_dims[0], 0)
+    return (transpose(x, 1, 2) if x.ndim == 3 else x), 0
+
+
+operator("t(Tensor self)", _t, view=True, batch=_t_batch, vjp={"self": lambda grad: handle("t")(grad)}, jvp="linear",
+         reference="self.T", samples=lambda make: [((make(2, 3),), {}), ((make(3),), {})],
+         doc="A matrix transposed, as a view; a vector or scalar as it is.")
+composite("movedim(Tensor self, Dims source, Dims destination)", lambda self, source, destination: _movedim(self, source, destination),
+          aliases=("moveaxis",), reference="np.moveaxis(self, source, destination)",
+          samples=lambda make: [((make(2, 3, 4), 0, 2), {})], doc="Some dimensions moved to other places, as a view.")
+
+
+def _movedim(TensorBase self, source, destination):
+    if len(source) != len(destination):
+        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({list(source)} dims) should contain the same "
+                           f"number of dims as destination ({list(destination)} dims)")
+    order = [None] * self.ndim
+    for s, d in zip(source, destination):
+        order[d] = s
+    rest = iter([d for d in range(self.ndim) if d not in source])
+    return permute(self, tuple([next(rest) if d is None else d for d in order]))
+
+
+# ---- dimensions of size one --------------------------------------------------------------------------------
+def _squeeze_dims(TensorBase self, dims):
+    keep = [d for d in range(self.ndim) if self.shape[d] != 1 or d not in dims]
+    return strided(self, [self.shape[d] for d in keep], [self.strides[d] for d in keep], self.offset)
+
+
+composite("squeeze(Tensor self)",
+          lambda self: squeeze(self, tuple([d for d in range(self.ndim) if self.size(d) == 1])),
+          reference="np.squeeze(self)", samples=lambda make: [((make(1, 3, 1),), {})],
+          doc="Without the dimensions of size one (all, or the named ones), as a view.")
+operator("squeeze(Tensor self, Dims dim)", _squeeze_dims, view=True,
+         vjp={"self": lambda grad, self_shape: reshape(grad, self_shape)}, jvp="linear",
+         samples=lambda make: [((make(1, 3, 1), 0), {})], reference="np.squeeze(self, dim)")
+
+
+def _unsqueeze(TensorBase self, int dim):
+    cdef list shape = sizes_of(self), strides = strides_of(self)
+    strides.insert(dim, shape[dim] * strides[dim] if dim < self.ndim else 1)
+    shape.insert(dim, 1)
+    return strided(self, shape, strides, self.offset)
+
+
+operator("unsqueeze(Tensor self, NewDim dim)", _unsqueeze, view=True, vjp={"self": lambda grad, dim: squeeze(grad, dim)},
+         jvp="linear", samples=lambda make: [((make(2, 3), 1), {}), ((make(3), -1), {})], reference="np.expand_dims(self, dim)",
+         doc="A dimension of size one inserted, as a view.")
+
+
+# ---- parts ----------------------------------------------------------------------------------------------------
+def _select(TensorBase self, int dim, int64_t index):
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    cdef int64_t size
+    cdef int d, n = 0
+    if self.ndim == 0:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    size = self.shape[dim]
+    if index < -size or index >= size:
+        raise IndexError(f"select(): index {index} out of range for tensor of size {sizes_of(self)} at dimension {dim}")
+    if index < 0:
+        index += size
+    for d in range(self.ndim):
+        if d != dim:
+            shape[n], strides[n] = self.shape[d], self.strides[d]
+            n += 1
+    return new_tensor(self.storage, self.dtype, n, shape, strides, self.offset + index * self.strides[dim])
+
+
+operator("select(Tensor self, Dim dim, int index)", _select, view=True,
+         vjp={"self": lambda grad, self_shape, dim, index: select_backward(grad, self_shape, dim, index)}, jvp="linear",
+         reference="np.take(self, index, dim)", samples=lambda make: [((make(3, 4), 0, 1), {}), ((make(3, 4), 1, -1), {})],
+         doc="One index of one dimension, as a view without that dimension.")
+
+
+cdef TensorBase zeros_for(TensorBase grad, object shape):
+    cdef int64_t s[64]
+    cdef int i
+    for i in range(len(shape)):
+        s[i] = shape[i]
+    cdef TensorBase x = empty(<int>len(shape), s, grad.dtype, grad.storage.device)
+    primitives.fill(x, 0)
+    return x
+
+
+def _select_backward(TensorBase grad, shape, int dim, index):
+    cdef TensorBase out = zeros_for(grad, shape)
+    primitives.copy(_select(out, dim, index), grad)
+    return out
+
+
+def _part_batch(Operator op):
+    """The rule of an operator (grad, shape of the whole, dim, ...) that puts a part into zeros."""
+    def rule(batch_size, in_dims, grad, shape, dim, *rest):
+        return op(movedim(grad, in_dims[0], 0), (batch_size, *shape), dim + 1, *rest), 0
+    return rule
+
+
+operator("select_backward(Tensor grad_output, Size input_sizes, int dim, int index)", _select_backward, method=False,
+         batch=_part_batch(select_backward), vjp={"grad_output": lambda grad, dim, index: select(grad, dim, index)}, jvp="linear",
+         internal=True, samples=lambda make: [((make(4), (3, 4), 0, 1), {})],
+         doc="Zeros of a shape, but for one index of one dimension: the transpose of `select`.")
+
+
+def _slice(TensorBase self, int dim, start, end, int64_t step):
+    cdef int64_t size, a, b
+    cdef list shape = sizes_of(self), strides = strides_of(self)
+    if self.ndim == 0:
+        raise RuntimeError("slice() cannot be applied to a 0-dim tensor.")
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
+    size = shape[dim]
+    a, b, _ = slice(start, end, 1).indices(size)
+    shape[dim] = max(0, (b - a + step - 1) // step)
+    strides[dim] *= step
+    return strided(self, shape, strides, self.offset + (a * self.strides[dim] if size else 0))
+
+
+operator("slice(Tensor self, Dim dim=0, int? start=None, int? end=None, int step=1)", _slice, view=True,
+         vjp={"self": lambda grad, self_shape, dim, start, end, step: slice_backward(grad, self_shape, dim, start, end, step)},
+         jvp="linear", internal=True, samples=lambda make: [((make(5, 2), 0, 1, 5, 2), {})],
+         reference="self[start:end:step]", doc="Every `step`-th index of one dimension from `start` below `end`, as a view.")
+
+
+def _slice_backward(TensorBase grad, shape, int dim, start, end, step):
+    cdef TensorBase out = zeros_for(grad, shape)
+    primitives.copy(_slice(out, dim, start, end, step), grad)
+    return out
+
+
+operator("slice_backward(Tensor grad_output, Size input_sizes, int dim, int? start, int? end, int step)", _slice_backward,
+         method=False, batch=_part_batch(slice_backward), internal=True,
+         vjp={"grad_output": lambda grad, dim, start, end, step: slice_(grad, dim, start, end, step)}, jvp="linear",
+         samples=lambda make: [((make(2, 2), (5, 2), 0, 1, 5, 2), {})],
+         doc="Zeros of a shape, but for a slice: the transpose of `slice`.")
+composite("narrow(Tensor self, Dim dim, int start, int length)", lambda self, dim, start, length: _narrow(self, dim, start, length),
+          reference="np.take(self, range(start, start + length), dim)", samples=lambda make: [((make(5, 2), 0, 1, 3), {})],
+          doc="`length` indices of one dimension from `start` on, as a view.")
+
+
+def _narrow(TensorBase self, int dim, int64_t start, int64_t length):
+    if self.ndim == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    size = self.shape[dim]
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if start < -size or start > size:
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
+    if start < 0:
+        start += size
+    if start + length > size:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return slice_(self, dim, start, start + length, 1)
+
+
+def _unbind(TensorBase self, int dim):
+    if self.ndim == 0:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    return tuple([_select(self, dim, i) for i in range(self.shape[dim])])
+
+
+operator("unbind(Tensor self, Dim dim=0) -> Tensor[]", _unbind, view=True, vjp={"self": lambda grads, dim: stack(grads, dim)},
+         jvp="linear", samples=lambda make: [((make(3, 2),), {}), ((make(3, 2), 1), {})],
+         doc="The indices of one dimension as a tuple of views.")
+
+
+def _split_with_sizes(TensorBase self, sizes, int dim):
+    cdef int64_t start = 0
+    if self.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    if any([n < 0 for n in sizes]) or sum(sizes) != self.shape[dim]:
+        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {self.shape[dim]} (input tensor's size at "
+                           f"dimension {dim}), but got split_sizes={list(sizes)}")
+    parts = []
+    for n in sizes:
+        parts.append(_slice(self, dim, start, start + n, 1))
+        start += n
+    return tuple(parts)
+
+
+def _split_batch(batch_size, in_dims, self, sizes, dim):
+    parts = split_with_sizes(movedim(self, in_dims[0], 0), sizes, dim + 1)
+    return parts, (0,) * len(parts)
+
+
+operator("split_with_sizes(Tensor self, Size split_sizes, Dim dim=0) -> Tensor[]", _split_with_sizes, view=True,
+         batch=_split_batch, vjp={"self": lambda grads, dim: cat(grads, dim)}, jvp="linear", node="split_with_sizes",
+         samples=lambda make: [((make(5, 2), (2, 3)), {}), ((make(2, 4), (1, 3), 1), {})],
+         doc="One dimension cut into parts of the given sizes, as views.")
+composite("split(Tensor self, int split_size, Dim dim=0)", lambda self, split_size, dim: _split(self, split_size, dim),
+          doc="One dimension cut into parts of a size (the last may be smaller), or of given sizes, as views.",
+          samples=lambda make: [((make(5, 2), 2), {})])
+composite("split(Tensor self, Size split_size, Dim dim=0)", lambda self, split_size, dim: split_with_sizes(self, split_size, dim))
+
+
+def _split(self, size, dim):
+    total = self.size(dim) if self.ndim else 0
+    if size < 0 or (size == 0 and total):
+        raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}" if size < 0 else
+                           f"split_size can only be 0 if dimension size is 0, but got dimension size of {total}")
+    if total == 0:
+        return split_with_sizes(self, (0,), dim)
+    sizes = [size] * (total // size) + ([total % size] if total % size else [])
+    return split_with_sizes(self, tuple(sizes), dim)
+
+
+composite("chunk(Tensor self, int chunks, Dim dim=0)", lambda self, chunks, dim: _chunk(self, chunks, dim),
+          samples=lambda make: [((make(5, 2), 3), {})], doc="One dimension cut into at most `chunks` parts, as views.")
+
+
+def _chunk(self, chunks, dim):
+    if self.ndim == 0:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    total = self.size(dim)
+    size = -(-total // chunks)
+    return split_with_sizes(self, (0,) * chunks, dim) if total == 0 else _split(self, size, dim)
+
+
+composite("tensor_split(Tensor self, int indices_or_sections, Dim dim=0)",
+          lambda self, n, dim: _tensor_split(self, n, dim), doc="One dimension cut into nearly equal parts, or at given indices.")
+composite("tensor_split(Tensor self, Size indices_or_sections, Dim dim=0)",
+          lambda self, indices, dim: tuple([slice_(self, dim, a, b, 1) for a, b in
+                                            zip((0, *indices), (*indices, self.size(dim)))]))
+
+
+def _tensor_split(self, n, dim):
+    if n <= 0:
+        raise RuntimeError(f"number of sections must be larger than 0, got {n}")
+    small, extra = divmod(self.size(dim), n)
+    return split_with_sizes(self, tuple([small + 1] * extra + [small] * (n - extra)), dim)
+
+
+# ---- diagonals ------------------------------------------------------------------------------------------------
+def _diagonal(TensorBase self, int64_t offset, int dim1, int dim2):
+    if dim1 == dim2:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    cdef list shape = sizes_of(self), strides = strides_of(self)
+    rows, columns = shape[dim1], shape[dim2]
+    n = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    start = self.offset
+    if n:
+        start += offset * strides[dim2] if offset >= 0 else -offset * strides[dim1]
+    step = strides[dim1] + strides[dim2]
+    for d in sorted((dim1, dim2), reverse=True):
+        del shape[d]
+        del strides[d]
+    return strided(self, shape + [n], strides + [step], start)
+
+
+operator("diagonal(Tensor self, int offset=0, Dim dim1=0, Dim dim2=1)", _diagonal, view=True,
+         vjp={"self": lambda grad, self_shape, offset, dim1, dim2: diagonal_backward(grad, self_shape, offset, dim1, dim2)},
+         jvp="linear", reference="np.diagonal(self, offset, dim1, dim2)",
+         samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {}), ((make(2, 3, 3), -1, 1, 2), {})],
+         doc="A diagonal of two dimensions, as a view with the diagonal as its last dimension.")
+
+
+def _diagonal_backward(TensorBase grad, shape, offset, dim1, dim2):
+    cdef TensorBase out = zeros_for(grad, shape)
+    primitives.copy(_diagonal(out, offset, dim1, dim2), grad)
+    return out
+
+
+operator("diagonal_backward(Tensor grad_output, Size input_sizes, int offset, int dim1, int dim2)", _diagonal_backward,
+         batch=lambda batch_size, in_dims, grad, shape, offset, dim1, dim2:
+         (diagonal_backward(movedim(grad, in_dims[0], 0), (batch_size, *shape), offset, dim1 + 1, dim2 + 1), 0),
+         vjp={"grad_output": lambda grad, offset, dim1, dim2: diagonal(grad, offset, dim1, dim2)}, jvp="linear", method=False,
+         internal=True, doc="Zeros of a shape, but for a diagonal: the transpose of `diagonal`.")
+composite("diag(Tensor self, int diagonal=0)", lambda self, offset: _diag(self, offset), reference="np.diag(self, diagonal)",
+          samples=lambda make: [((make(3),), {}), ((make(3), 1), {}), ((make(3, 4), -1), {})],
+          doc="The diagonal of a matrix, or the matrix that has a vector on its diagonal.")
+
+
+def _diag(self, offset):
+    if self.ndim == 2:
+        return diagonal(self, offset)
+    if self.ndim != 1:
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {self.ndim}D")
+    n = self.size(0) + abs(offset)
+    return diagonal_backward(self, (n, n), offset, 0, 1)
+
+
+composite("diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1)",
+          lambda self, offset, dim1, dim2: _diag_embed(self, offset, dim1, dim2),
+          doc="Matrices that have the last dimension on their diagonals.")
+
+
+def _diag_embed(self, offset, dim1, dim2):
+    n = self.size(-1) + abs(offset)
+    out = diagonal_backward(self, (*self.shape[:-1], n, n), offset, self.ndim - 1, self.ndim)
+    return movedim(out, (self.ndim - 1, self.ndim), (dim1, dim2))
+
+
+# ---- arbitrary strides ------------------------------------------------------------------------------------------
+def _as_strided(TensorBase self, size, stride, storage_offset):
+    cdef int64_t offset = self.offset if storage_offset is None else storage_offset
+    cdef int64_t low = offset, high = offset
+    cdef bint is_empty = False
+    if len(size) != len(stride):
+        raise RuntimeError("mismatch in length of strides and shape")
+    for n, s in zip(size, stride):
+        if n < 0:
+            raise RuntimeError(f"as_strided: negative size {n}")
+        if s < 0:
+            raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
+        is_empty |= n == 0
+        high += (n - 1) * s
+    if offset < 0 or (not is_empty and (high + 1) * self.dtype.itemsize > self.storage.length):
+        raise RuntimeError(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
+                           f"{self.dtype.itemsize} requiring a storage size of {(high + 1) * self.dtype.itemsize} are out of bounds "
+                           f"for storage of size {self.storage.length}")
+    return strided(self, list(size), list(stride), offset)
+
+
+def _as_strided_backward(TensorBase grad, shape, size, stride, storage_offset):
+    """Each element of the view gives its gradient to the element it shows; several may show the same one."""
+    cdef Operator arange = handle("arange"), index_add = handle("index_add")
+    n = 1
+    for s in shape:
+        n *= s
+    where = arange(1, device=grad.storage.device)
+    for m, s in zip(size, stride):
+        where = unsqueeze(where, -1) + arange(m, device=grad.storage.device) * s
+    flat = index_add(zeros(n, dtype=grad.dtype, device=grad.storage.device), 0, reshape(where, (-1,)) + storage_offset,
+                     reshape(grad, (-1,)))
+    return reshape(flat, shape)
+
+
+def _as_strided_vjp(grad, self, size, stride, storage_offset):
+    if not self.is_contiguous():
+        raise NotImplementedError("the derivative of as_strided is there for contiguous inputs only: call .contiguous() first")
+    return as_strided_backward(grad, tuple(self.shape), size, stride,
+                               0 if storage_offset is None else storage_offset - self.storage_offset())
+
+
+operator("as_strided(Tensor self, Size size, Size stride, int? storage_offset=None)", _as_strided, view=True, batch="fallback",
+         vjp={"self": _as_strided_vjp},
+         jvp=lambda self, self_t, size, stride, storage_offset: as_strided(
+             self_t.contiguous(), size, stride, None if storage_offset is None else storage_offset - self.storage_offset()),
+         samples=lambda make: [((make(6), (2, 3), (2, 1)), {})],
+         doc="A view of this tensor's memory with any shape and strides.")
+operator("as_strided_backward(Tensor grad_output, Size input_sizes, Size size, Size stride, int storage_offset)",
+         _as_strided_backward, batch="fallback", method=False, internal=True,
+         vjp={"grad_output": lambda grad, size, stride, storage_offset: as_strided(grad.contiguous(), size, stride, storage_offset)},
+         jvp="linear", doc="The transpose of `as_strided` of a contiguous tensor.")
+
+
+# ---- joining ------------------------------------------------------------------------------------------------------
+def _cat(tensors, int dim):
+    cdef TensorBase x, first = None, out
+    cdef int64_t shape[64]
+    cdef int64_t start = 0
+    cdef int d, code = -1
+    if not tensors:
+        raise ValueError("expected a non-empty list of Tensors")
+    parts = []
+    for x in tensors:
+        code = x.dtype.code if code < 0 else promote(code, x.dtype.code)
+        if x.ndim == 0:
+            raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+        if x.ndim == 1 and x.numel == 0 and len(tensors) > 1:
+            continue        # an empty vector joins anything, as it always did in PyTorch
+        if first is None:
+            first = x
+            for d in range(x.ndim):
+                shape[d] = x.shape[d]
+            shape[dim] = 0
+        elif x.ndim != first.ndim:
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {x.ndim}")
+        for d in range(x.ndim):
+            if d != dim and x.shape[d] != shape[d]:
+                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {shape[d]} but got size "
+                                   f"{x.shape[d]} for tensor number {len(parts)} in the list.")
+        if x.storage.device is not first.storage.device:
+            raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, "
+                               f"{first.storage.device} and {x.storage.device}! (cat)")
+        shape[dim] += x.shape[dim]
+        parts.append(x)
+    if first is None:
+        first = tensors[0]
+        shape[0] = 0
+    out = empty(first.ndim, shape, dtype_of(code), first.storage.device)
+    for x in parts:
+        primitives.copy(_slice(out, dim, start, start + x.shape[dim], 1), x)
+        start += x.shape[dim]
+    return out
+
+
+def _cat_vjp(grad, tensors_shape, dim):
+    sizes = [0 if len(s) == 1 and s[0] == 0 else s[dim] for s in tensors_shape]
+    parts = split_with_sizes(grad, tuple(sizes), dim)
+    return [reshape(p, s) if len(s) == 1 and s[0] == 0 else p for p, s in zip(parts, tensors_shape)]
+
+
+operator("cat(Tensor[] tensors, Dim dim=0)", _cat, vjp={"tensors": _cat_vjp}, jvp="linear", aliases=("concat", "concatenate"),
+         method=False, reference="np.concatenate(tensors, dim)",
+         samples=lambda make: [(((make(2, 3), make(1, 3)),), {}), (((make(2, 3), make(2, 1)), 1), {})],
+         doc="""Tensors joined along a dimension that they have.
+
+    Examples
+    --------
+    >>> tensorgrad.cat([tensorgrad.tensor([1, 2]), tensorgrad.tensor([3])])
+    tensor([1, 2, 3])
+    """)
+
+
+def _stack(tensors, int dim):
+    cdef TensorBase x, first
+    if not tensors:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    first = tensors[0]
+    for i, x in enumerate(tensors):
+        if x.ndim != first.ndim or any([x.shape[d] != first.shape[d] for d in range(x.ndim)]):
+            raise RuntimeError(f"stack expects each tensor to be equal size, but got {sizes_of(first)} at entry 0 and "
+                               f"{sizes_of(x)} at entry {i}")
+    return _cat(tuple([_unsqueeze(x, dim) for x in tensors]), dim)
+
+
+operator("stack(Tensor[] tensors, NewDim dim=0)", _stack, vjp={"tensors": lambda grad, dim: list(unbind(grad, dim))},
+         jvp="linear", method=False, reference="np.stack(tensors, dim)",
+         samples=lambda make: [(((make(2, 3), make(2, 3)),), {}), (((make(2), make(2)), -1), {})],
+         doc="Tensors of one shape joined along a new dimension.")
+composite("hstack(Tensor[] tensors)", lambda tensors: cat(tuple([reshape(x, (1,)) if x.ndim == 0 else x for x in tensors]),
+                                                          0 if tensors[0].ndim < 2 else 1), method=False,
+          reference="np.hstack(tensors)", samples=lambda make: [(((make(2, 3), make(2, 1)),), {})],
+          doc="Tensors joined side by side: along the second dimension, vectors along their only one.")
+composite("vstack(Tensor[] tensors)", lambda tensors: cat(tuple([reshape(x, (1, -1)) if x.ndim < 2 else x for x in tensors]), 0),
+          method=False, reference="np.vstack(tensors)", samples=lambda make: [(((make(3), make(3)),), {})],
+          aliases=("row_stack",), doc="Tensors joined on top of one another; vectors are rows.")
+composite("dstack(Tensor[] tensors)", lambda tensors: cat(tuple([_at_least_3d(x) for x in tensors]), 2), method=False,
+          reference="np.dstack(tensors)", samples=lambda make: [(((make(2, 3), make(2, 3)),), {})],
+          doc="Tensors joined along the third dimension.")
+composite("column_stack(Tensor[] tensors)",
+          lambda tensors: cat(tuple([reshape(x, (-1, 1)) if x.ndim < 2 else x for x in tensors]), 1), method=False,
+          reference="np.column_stack(tensors)", samples=lambda make: [(((make(3), make(3)),), {})],
+          doc="Vectors as the columns of a matrix.")
+
+
+def _at_least_3d(x):
+    if x.ndim == 0:
+        return reshape(x, (1, 1, 1))
+    return x[None, :, None] if x.ndim == 1 else x.unsqueeze(2) if x.ndim == 2 else x
+
+
+composite("atleast_1d(Tensor self)", lambda self: reshape(self, (1,)) if self.ndim == 0 else self, method=False,
+          doc="A scalar as a vector; anything else as it is.")
+composite("atleast_2d(Tensor self)", lambda self: reshape(self, (1, -1)) if self.ndim < 2 else self, method=False,
+          doc="A scalar or vector as a matrix of one row; anything else as it is.")
+composite("atleast_3d(Tensor self)", _at_least_3d, method=False, doc="A view with at least three dimensions.")
+
+
+# ---- rearranging copies ----------------------------------------------------------------------------------------
+def _flip(TensorBase self, dims):
+    cdef TensorBase out = empty(self.ndim, self.shape, self.dtype, self.storage.device)
+    cdef list strides = strides_of(self)
+    cdef int64_t offset = self.offset
+    if self.numel:
+        for d in dims:
+            offset += (self.shape[d] - 1) * strides[d]
+            strides[d] = -strides[d]
+        primitives.copy(out, strided(self, sizes_of(self), strides, offset))
+    return out
+
+
+operator("flip(Tensor self, Dims dims)", _flip, vjp={"self": lambda grad, dims: flip(grad, dims)}, jvp="linear",
+         reference="np.flip(self, dims)", samples=lambda make: [((make(2, 3), (0, 1)), {}), ((make(4), (0,)), {})],
+         doc="The order of the indices of some dimensions reversed; a copy.")
+composite("fliplr(Tensor self)", lambda self: flip(self, (1,)), reference="np.fliplr(self)", doc="Columns in reverse order.",
+          samples=lambda make: [((make(2, 3),), {})])
+composite("flipud(Tensor self)", lambda self: flip(self, (0,)), reference="np.flipud(self)", doc="Rows in reverse order.",
+          samples=lambda make: [((make(2, 3),), {})])
+composite("roll(Tensor self, Size shifts, Dims? dims=None)", lambda self, shifts, dims: _roll(self, shifts, dims),
+          reference="np.roll(self, shifts if dims is None else shifts, dims)",
+          samples=lambda make: [((make(5), 2), {}), ((make(2, 3), (1, -1), (0, 1)), {})],
+          doc="Indices shifted; what leaves at one end comes back at the other.")
+
+
+def _roll(self, shifts, dims):
+    if dims is None:
+        if len(shifts) != 1:
+            raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:0")
+        return reshape(_roll(reshape(self, (-1,)), shifts, (0,)), self.shape)
+    if len(shifts) != len(dims):
+        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
+    for shift, dim in zip(shifts, dims):
+        n = self.size(dim)
+        if n and shift % n:
+            start = n - shift % n
+            self = cat((slice_(self, dim, start, None, 1), slice_(self, dim, 0, start, 1)), dim)
+    return self if dims else clone(self)
+
+
+composite("repeat(Tensor self, Size repeats)", lambda self, repeats: _repeat(self, repeats), function=False,
+          reference="np.tile(self, repeats)", samples=lambda make: [((make(2, 3), (2, 2)), {}), ((make(3), (2, 1)), {})],
+          doc="The whole tensor repeated along each dimension.")
+
+
+def _repeat(self, repeats):
+    if len(repeats) < self.ndim:
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
+    shape = [1] * (len(repeats) - self.ndim) + list(self.shape)
+    pairs = [m for pair in zip([1] * len(shape), shape) for m in pair]
+    wide = [m for pair in zip(repeats, shape) for m in pair]
+    return reshape(clone(expand(reshape(self, tuple(pairs)), tuple(wide))), tuple([r * n for r, n in zip(repeats, shape)]))
+
+
+composite("tile(Tensor self, Size dims)", lambda self, dims: _repeat(self, (1,) * (self.ndim - len(dims)) + tuple(dims)),
+          reference="np.tile(self, dims)", samples=lambda make: [((make(2, 3), (2,)), {})],
+          doc="The tensor repeated as NumPy's `tile` does it.")
+composite("repeat_interleave(Tensor self, int repeats, Dim? dim=None)", lambda self, repeats, dim: _interleave(self, repeats, dim),
+          reference="np.repeat(self, repeats, dim)", samples=lambda make: [((make(2, 3), 2, 1), {}), ((make(2, 3), 2), {})],
+          doc="Each index of a dimension repeated.")
+
+
+def _interleave(self, repeats, dim):
+    if dim is None:
+        self, dim = reshape(self, (-1,)), 0
+    shape = list(self.shape)
+    wide = expand(unsqueeze(self, dim + 1), tuple(shape[:dim + 1] + [repeats] + shape[dim + 1:]))
+    return reshape(clone(wide), tuple(shape[:dim] + [shape[dim] * repeats] + shape[dim + 1:]))
+
+
+composite("rot90(Tensor self, int k=1, Size dims=())", lambda self, k, dims: _rot90(self, k, dims or (0, 1)),
+          reference="np.rot90(self, k, dims or (0, 1))", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 3), {})],
+          doc="A quarter turn in the plane of two dimensions, `k` times.")
+
+
+def _rot90(self, k, dims):
+    k %= 4
+    if k == 2:
+        return flip(self, dims)
+    if k == 0:
+        return clone(self)
+    turned = transpose(self, dims[0], dims[1])
+    return flip(turned, (dims[0],) if k == 1 else (dims[1],))
+
+
+# ---- complex numbers as pairs ---------------------------------------------------------------------------------------
+def _view_as_real(TensorBase self):
+    cdef TensorBase x
+    if self.dtype.category != CAT_COMPLEX:
+        raise RuntimeError("view_as_real is only supported for complex tensors")
+    x = strided(self, sizes_of(self) + [2], [2 * s for s in strides_of(self)] + [1], 2 * self.offset)
+    x.dtype = dtype_of(TG_F32 if self.dtype.code == TG_C64 else TG_F64)
+    return x
+
+
+def _view_as_complex(TensorBase self):
+    cdef TensorBase x
+    cdef list strides = strides_of(self)
+    if self.dtype.code not in (TG_F32, TG_F64):
+        raise RuntimeError("view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
+                           f"{self.dtype.name}")
+    if self.ndim == 0 or self.shape[self.ndim - 1] != 2:
+        raise RuntimeError("Tensor must have a last dimension of size 2")
+    if strides[-1] != 1 or self.offset % 2 or any([s % 2 for s in strides[:-1]]):
+        raise RuntimeError("Tensor must have a last dimension with stride 1, and its other strides and its storage offset must be "
+                           "divisible by 2")
+    x = strided(self, sizes_of(self)[:-1], [s // 2 for s in strides[:-1]], self.offset // 2)
+    x.dtype = dtype_of(TG_C64 if self.dtype.code == TG_F32 else TG_C128)
+    return x
+
+
+operator("view_as_real(Tensor self)", _view_as_real, view=True, jvp="linear",
+         vjp={"self": lambda grad: handle("view_as_complex")(grad.contiguous())}, method=False,
+         doc="A complex tensor as a view of pairs (real, imaginary) in a last dimension of size two.")
+operator("view_as_complex(Tensor self)", _view_as_complex, view=True, vjp={"self": lambda grad: view_as_real(grad.contiguous())},
+         jvp=lambda self_t: handle("view_as_complex")(self_t.contiguous()), method=False,
+         doc="Pairs in a last dimension of size two as a view of complex numbers.")
+composite("real(Tensor self)", lambda self: select(view_as_real(self), -1, 0) if self.is_complex() else self, method="property",
+          reference="np.real(self)", doc="The real parts, as a view; a real tensor as it is.")
+composite("imag(Tensor self)", lambda self: _imag(self), method="property", reference="np.imag(self)",
+          doc="The imaginary parts, as a view.")
+
+
+def _imag(self):
+    if not self.is_complex():
+        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+    return select(view_as_real(self), -1, 1)
+
+
+composite("complex(Tensor real, Tensor imag)", lambda real, imag: _complex(real, imag), method=False,
+          reference="real + 1j * imag", samples=lambda make: [((make(3), make(3)), {})],
+          doc="Complex numbers from their real and imaginary parts.")
+
+
+def _complex(real, imag):
+    if real.dtype is not imag.dtype:
+        raise RuntimeError(f"Expected object of scalar type {real.dtype.name} but got scalar type {imag.dtype.name} for second argument")
+    pairs = stack(handle("broadcast_tensors")((real, imag)), -1)
+    return handle("view_as_complex")(pairs)
+
+
+composite("polar(Tensor abs, Tensor angle)", lambda abs, angle: _complex(abs * angle.cos(), abs * angle.sin()), method=False,
+          reference="abs * np.exp(1j * angle)", samples=lambda make: [((make(3), make(3)), {})],
+          doc="Complex numbers from their moduli and arguments.")
+composite("angle(Tensor self)", lambda self: handle("_angle")(self) if self.is_complex() else _real_angle(self),
+          reference="np.angle(self)", doc="The argument of each element, in radians.")
+
+
+def _real_angle(self):
+    cdef Operator where = handle("where")
+    x = self if self.is_floating_point() else self.float()
+    return where(x != x, x, where(x < 0, 3.141592653589793, 0.0).to(x.dtype)) + 0 * x.detach()
+
+
+composite("conj(Tensor self)", lambda self: handle("conj_physical")(self) if self.is_complex() else self,
+          reference="np.conj(self)", doc="The complex conjugate of each element; a real tensor as it is.")
+composite("resolve_conj(Tensor self)", lambda self: self, doc="The tensor: conjugation here is never lazy.")
+composite("resolve_neg(Tensor self)", lambda self: self, doc="The tensor: negation here is never lazy.")
+composite("broadcast_tensors(Tensor[] tensors)", lambda tensors: _broadcast_all(tensors), method=False,
+          doc="Tensors expanded to their common shape, as views.")
+
+
+def _broadcast_all(tensors):
+    shape = ()
+    for x in tensors:
+        shape = _broadcast_shape(shape, tuple(x.shape))
+    return tuple([x if tuple(x.shape) == shape else expand(x, shape) for x in tensors])
+
+
+def _broadcast_shape(a, b):
+    if len(a) < len(b):
+        a, b = b, a
+    shape = list(a)
+    for i in range(1, len(b) + 1):
+        if b[-i] != 1 and shape[-i] != b[-i]:
+            if shape[-i] != 1:
+                raise RuntimeError("Shape mismatch: objects cannot be broadcast to a single shape")
+            shape[-i] = b[-i]
+    return tuple(shape)
+
+
+def broadcast_shapes(*shapes):
+    """The common shape of several.
+
+    Examples
+    --------
+    >>> import tensorgrad
+    >>> tensorgrad.broadcast_shapes((2, 1), (3,))
+    tensorgrad.Size([2, 3])
+    """
+    from tensorgrad._core.size import Size
+    shape = ()
+    for s in shapes:
+        shape = _broadcast_shape(shape, (s,) if isinstance(s, int) else tuple(s))
+    return Size(shape)

@@ -1,0 +1,119 @@
+"""Identity and Linear."""
+
+from __future__ import annotations
+
+import math
+
+import tensorgrad
+from tensorgrad import Tensor
+from tensorgrad_nn import functional as F
+from tensorgrad_nn import init
+from tensorgrad_nn.module import Module
+from tensorgrad_nn.parameter import Parameter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Identity", "Linear"]
+
+
+class Identity(Module):
+    """Returns its input.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        Ignored, so that it can stand where another layer was.
+
+    Examples
+    --------
+    >>> import tensorgrad, tensorgrad_nn as nn
+    >>> nn.Identity(54, unused=True)(tensorgrad.ones(2))
+    tensor([1., 1.])
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return `input`."""
+        return input
+
+
+class Linear(Module):
+    """An affine map of the last dimension.
+
+    Parameters
+    ----------
+    in_features : int
+        The length of the last dimension of the input.
+    out_features : int
+        The length of the last dimension of the output.
+    bias : bool, default True
+        Whether there is an additive term.
+    device : device or str, optional
+        Where the parameters live.
+    dtype : dtype, optional
+        Their dtype, floating point or complex.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_features, in_features)
+    bias : Parameter, shape (out_features,), or None
+
+    Notes
+    -----
+    y = x W^T + b. Both are drawn from U(-k, k) with k = in_features^-1/2,
+    as in PyTorch.
+
+    Examples
+    --------
+    >>> import tensorgrad, tensorgrad_nn as nn
+    >>> layer = nn.Linear(20, 30)
+    >>> layer(tensorgrad.ones(128, 20)).shape
+    tensorgrad.Size([128, 30])
+    """
+
+    in_features: int
+    out_features: int
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        self.weight = Parameter(tensorgrad.empty((out_features, in_features), device=device, dtype=dtype))
+        if bias:
+            self.bias = Parameter(tensorgrad.empty(out_features, device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew."""
+        # With a = sqrt(5), the bound of kaiming_uniform_ is in_features^-1/2.
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.in_features) if self.in_features > 0 else 0
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the map.
+
+        Parameters
+        ----------
+        input : Tensor, shape (..., in_features)
+
+        Returns
+        -------
+        Tensor, shape (..., out_features)
+        """
+        return F.linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """Return the sizes, and whether there is a bias."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
