@@ -39,7 +39,9 @@ class BackwardHooks:
     gradients, the one at the inputs runs the hooks.
     """
 
-    def __init__(self, module: Any, pre_hooks: Iterable[Callable[..., Any]], hooks: Iterable[Callable[..., Any]]) -> None:
+    def __init__(
+        self, module: Any, pre_hooks: Iterable[Callable[..., Any]], hooks: Iterable[Callable[..., Any]]
+    ) -> None:
         self.module = module
         self.pre_hooks = list(pre_hooks)
         self.hooks = list(hooks)
@@ -80,8 +82,8 @@ class BackwardHooks:
 
     def _without_inputs(self) -> None:
         warnings.warn(
-            "Full backward hook is firing when gradients are computed with respect to module outputs since no "
-            "inputs require gradients.",
+            "Full backward hook is firing when gradients are computed with respect to module outputs "
+            "since no inputs require gradients.",
             stacklevel=5,
         )
         nothing = (None,) * self.n_inputs
@@ -102,8 +104,13 @@ class BackwardHooks:
         return tuple([grad_inputs[place] for place in self.input_places])
 
 
-def _lead_through(callback: Any, materialize: bool, values: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[int]]:
-    """Lead the tensors among `values` through the boundary; also return their places, none if no gradient flows."""
+def _lead_through(
+    callback: Any, materialize: bool, values: tuple[Any, ...]
+) -> tuple[tuple[Any, ...], list[int]]:
+    """Lead the tensors among `values` through the boundary.
+
+    Also return their places; none, if no gradient flows.
+    """
     places = [place for place, value in enumerate(values) if isinstance(value, Tensor)]
     if not (tensorgrad.is_grad_enabled() and any(values[place].requires_grad for place in places)):
         return values, []
@@ -127,5 +134,7 @@ def _checked(answer: Any, expected: int, who: str, what: str) -> tuple[Any, ...]
     if isinstance(answer, Tensor):
         answer = (answer,)
     if len(answer) != expected:
-        raise RuntimeError(f"{who} returned an invalid number of {what}, got {len(answer)}, but expected {expected}")
+        raise RuntimeError(
+            f"{who} returned an invalid number of {what}, got {len(answer)}, but expected {expected}"
+        )
     return tuple(answer)

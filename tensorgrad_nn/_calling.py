@@ -36,7 +36,9 @@ class Calling:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the hooks and `forward`."""
-        if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks):
+        if not (
+            self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
+        ):
             return self.forward(*args, **kwargs)
         if not self._forward_hooks_always_called:
             return self._call_with_hooks(args, kwargs, set())
@@ -55,7 +57,8 @@ class Calling:
                 if answer is not None:
                     if not (isinstance(answer, tuple) and len(answer) == 2):
                         raise RuntimeError(
-                            f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {answer}."
+                            f"forward pre-hook must return None or a tuple of "
+                            f"(new_args, new_kwargs), but got {answer}."
                         )
                     args, kwargs = answer
             else:
@@ -92,7 +95,8 @@ class Calling:
                 except Exception as error:
                     # The error that is under way is the one worth reporting.
                     warnings.warn(
-                        "module forward hook with ``always_call=True`` raised an exception that was silenced as "
+                        "module forward hook with ``always_call=True`` raised an exception that "
+                        "was silenced as "
                         f"another error was raised in forward: {error}",
                         stacklevel=3,
                     )
@@ -127,7 +131,12 @@ class Calling:
         return add_hook(self._forward_pre_hooks, hook, prepend=prepend, marks=marks)
 
     def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
     ) -> RemovableHandle:
         """Call `hook(module, args, output)` after every `forward`.
 
@@ -193,13 +202,15 @@ class Calling:
         --------
         >>> import tensorgrad, tensorgrad_nn as nn
         >>> layer = nn.ReLU()
-        >>> handle = layer.register_full_backward_hook(lambda module, grad_input, grad_output: print(grad_output))
+        >>> handle = layer.register_full_backward_hook(lambda module, grad_in, grad_out: print(grad_out))
         >>> layer(tensorgrad.ones(2, requires_grad=True)).sum().backward()
         (tensor([1., 1.]),)
         """
         return add_hook(self._backward_hooks, hook, prepend=prepend)
 
-    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(module, grad_output)` when the gradients of the outputs are computed.
 
         Parameters

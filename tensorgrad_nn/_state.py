@@ -86,7 +86,9 @@ class State:
         if type(self).get_extra_state is not State.get_extra_state:
             destination[prefix + _EXTRA_STATE] = self.get_extra_state()
 
-    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> Any:
         """Return the parameters and persistent buffers by path.
 
         Parameters
@@ -186,7 +188,8 @@ class State:
     ) -> None:
         if not isinstance(value, Tensor):
             error_msgs.append(
-                f'While copying the parameter named "{key}", expected tensorgrad.Tensor or Tensor-like object from '
+                f'While copying the parameter named "{key}", expected tensorgrad.Tensor or '
+                "Tensor-like object from "
                 f"checkpoint but received {type(value)}"
             )
             return
@@ -195,7 +198,8 @@ class State:
             value = value[0]
         if value.shape != current.shape:
             error_msgs.append(
-                f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in "
+                f"size mismatch for {key}: copying a param with shape {value.shape} from "
+                "checkpoint, the shape in "
                 f"current model is {current.shape}."
             )
             return
@@ -212,8 +216,10 @@ class State:
                 setattr(self, name, value)
         except Exception as error:
             error_msgs.append(
-                f'While copying the parameter named "{key}", whose dimensions in the model are {current.size()} and '
-                f"whose dimensions in the checkpoint are {value.size()}, an exception occurred : {error.args}."
+                f'While copying the parameter named "{key}", whose dimensions in the model are '
+                f"{current.size()} and "
+                f"whose dimensions in the checkpoint are {value.size()}, an exception occurred : "
+                f"{error.args}."
             )
 
     def load_state_dict(
@@ -275,7 +281,8 @@ class State:
             for hook in module._load_state_dict_post_hooks.values():
                 if hook(module, incompatible) is not None:
                     raise AssertionError(
-                        "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new "
+                        "Hooks registered with ``register_load_state_dict_post_hook`` are not "
+                        "expected to return new "
                         "values, if incompatible_keys need to be modified, it should be done inplace."
                     )
 
@@ -289,12 +296,17 @@ class State:
             errors[:0] = problems
         if errors:
             raise RuntimeError(
-                "Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors))
+                "Error(s) in loading state_dict for {}:\n\t{}".format(
+                    type(self).__name__, "\n\t".join(errors)
+                )
             )
         return _IncompatibleKeys(missing, unexpected)
 
     def _register_state_dict_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata)` after saving; it may return another dictionary."""
+        """Call `hook(module, state_dict, prefix, local_metadata)` after saving.
+
+        It may return another dictionary.
+        """
         if getattr(hook, "_returns_nothing", False):
             raise RuntimeError("previously registered via register_state_dict_post_hook")
         return add_hook(self._state_dict_hooks, hook)
@@ -327,7 +339,9 @@ class State:
         hook._returns_nothing = True  # type: ignore[attr-defined]
         return add_hook(self._state_dict_hooks, hook)
 
-    def _register_load_state_dict_pre_hook(self, hook: Callable[..., Any], with_module: bool = False) -> RemovableHandle:
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> RemovableHandle:
         """Call `hook`, with this module as its first argument if `with_module`, before loading."""
         if with_module:
             # A bound method: a deep copy of the module passes the copy, and it can be pickled.

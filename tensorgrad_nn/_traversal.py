@@ -34,7 +34,9 @@ class Traversal:
         """Yield what `get_members_fn` finds in this module and, with `recurse`, in all below it."""
         seen: set[Any] = set()
         modules = (
-            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else ((prefix, self),)
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else ((prefix, self),)
         )
         for path, module in modules:
             for name, member in get_members_fn(module):
@@ -89,7 +91,9 @@ class Traversal:
         >>> [name for name, _ in nn.Sequential(nn.Linear(1, 1)).named_parameters()]
         ['0.weight', '0.bias']
         """
-        return self._named_members(lambda module: module._parameters.items(), prefix, recurse, remove_duplicate)
+        return self._named_members(
+            lambda module: module._parameters.items(), prefix, recurse, remove_duplicate
+        )
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """Yield the buffers, each once.
@@ -224,7 +228,8 @@ class Traversal:
             module = getattr(module, name)
             if not isinstance(module, Traversal):
                 raise AttributeError(f"`{name}` is not an nn.Module")
-        return module
+        found: Module = module
+        return found
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
         """Put `module` at a dotted path.
@@ -298,7 +303,8 @@ class Traversal:
         module, name = self._find(target)
         if name not in module._buffers:
             raise AttributeError(f"`{name}` is not a buffer")
-        return getattr(module, name)
+        buffer: Tensor = getattr(module, name)
+        return buffer
 
     def _find(self, target: str) -> tuple[Module, str]:
         path, _, name = target.rpartition(".")

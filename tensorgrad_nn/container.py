@@ -20,16 +20,16 @@ __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
 def _checked_index(index: Any, length: int) -> int:
     """Return `index` counted from the start."""
-    index = operator.index(index)
-    if not -length <= index < length:
-        raise IndexError(f"index {index} is out of range")
-    return index % length
+    place: int = operator.index(index)
+    if not -length <= place < length:
+        raise IndexError(f"index {place} is out of range")
+    return place % length
 
 
 class _Numbered(Module):
     """What Sequential and ModuleList share: children in order, named '0', '1', ... unless named otherwise."""
 
-    def _make(self: Self, modules: OrderedDict[str, Module]) -> Self:
+    def _make(self: Self, modules: OrderedDict[str, Any]) -> Self:
         """Return a container of the same class with these children."""
         raise NotImplementedError
 
@@ -134,8 +134,8 @@ class Sequential(_Numbered):
             for place, module in enumerate(args):
                 self.add_module(str(place), module)
 
-    def _make(self: Self, modules: OrderedDict[str, Module]) -> Self:
-        return type(self)(modules)  # type: ignore[call-arg]
+    def _make(self: Self, modules: OrderedDict[str, Any]) -> Self:
+        return type(self)(modules)
 
     def forward(self, input: Any) -> Any:
         """Lead `input` through the chain.
@@ -159,7 +159,9 @@ class Sequential(_Numbered):
 
     def __iadd__(self, other: Any) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+            raise ValueError(
+                f"add operator supports only objects of Sequential class, but {type(other)} is given."
+            )
         return self.extend(other)
 
     def __mul__(self, other: Any) -> Sequential:
@@ -246,8 +248,8 @@ class ModuleList(_Numbered):
         if modules is not None:
             self.extend(modules)
 
-    def _make(self: Self, modules: OrderedDict[str, Module]) -> Self:
-        return type(self)(modules.values())  # type: ignore[call-arg]
+    def _make(self: Self, modules: OrderedDict[str, Any]) -> Self:
+        return type(self)(modules.values())
 
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)
@@ -314,7 +316,8 @@ class ModuleList(_Numbered):
             else:
                 runs.append((place, place, text))
         lines = [
-            f"({first}): {_indented(text)}" if first == last else f"({first}-{last}): {last - first + 1} x {_indented(text)}"
+            (f"({first}): " if first == last else f"({first}-{last}): {last - first + 1} x ")
+            + _indented(text)
             for first, last, text in runs
         ]
         return "\n  ".join([f"{self._get_name()}(", *lines]) + "\n)"
@@ -327,11 +330,14 @@ def _pairs(who: str, called: str, source: Any) -> Iterable[tuple[Any, Any]]:
             f"{called} should be called with an iterable of key/value pairs, but got {type(source).__name__}"
         )
     if hasattr(source, "items"):
-        return source.items()
+        items: Iterable[tuple[Any, Any]] = source.items()
+        return items
     pairs = []
     for place, element in enumerate(source):
         if not hasattr(element, "__iter__"):
-            raise TypeError(f"{who} update sequence element #{place} should be Iterable; is {type(element).__name__}")
+            raise TypeError(
+                f"{who} update sequence element #{place} should be Iterable; is {type(element).__name__}"
+            )
         element = tuple(element)
         if len(element) != 2:
             raise ValueError(

@@ -59,7 +59,8 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:
     warnings.warn(
-        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        f"Implicit dimension choice for {name} has been deprecated. "
+        "Change the call to include dim=X as an argument.",
         stacklevel=stacklevel,
     )
     return 0 if ndim in (0, 1, 3) else 1
@@ -124,7 +125,11 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     """
     if dim is None:
         dim = _implicit_dim("log_softmax", input.ndim, _stacklevel)
-    return tensorgrad.log_softmax(input, dim) if dtype is None else tensorgrad.log_softmax(input, dim, dtype=dtype)
+    return (
+        tensorgrad.log_softmax(input, dim)
+        if dtype is None
+        else tensorgrad.log_softmax(input, dim, dtype=dtype)
+    )
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -329,7 +334,7 @@ class BinaryCrossEntropy(tensorgrad.autograd.Function):
         return (target - 1) * log_other - target * log_input
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         input, target = ctx.saved_tensors
         grad_input = grad_target = None
         if ctx.needs_input_grad[0]:

@@ -78,7 +78,9 @@ class Module(Calling, Traversal, State, Conversion):
         if not self.call_super_init and (args or kwargs):
             name = type(self).__name__
             if kwargs:
-                raise TypeError(f"{name}.__init__() got an unexpected keyword argument '{next(iter(kwargs))}'")
+                raise TypeError(
+                    f"{name}.__init__() got an unexpected keyword argument '{next(iter(kwargs))}'"
+                )
             raise TypeError(f"{name}.__init__() takes 1 positional argument but {len(args) + 1} were given")
         # Into __dict__ at once: __setattr__ would look at every value.
         state = self.__dict__
@@ -138,20 +140,19 @@ class Module(Calling, Traversal, State, Conversion):
             return
         buffers = state.get("_buffers")
         # The first test is for speed: that for Buffer runs Python code.
-        marked = isinstance(value, Tensor) and isinstance(value, Buffer)
-        if marked and buffers is None:
-            raise AttributeError("cannot assign buffer before Module.__init__() call")
-        if marked or (buffers is not None and name in buffers):
+        if isinstance(value, Tensor) and isinstance(value, Buffer):
+            if buffers is None:
+                raise AttributeError("cannot assign buffer before Module.__init__() call")
+            self._forget(name)
+            self._put_buffer(name, value, getattr(value, "persistent", True))
+            return
+        if buffers is not None and name in buffers:
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(
                     f"cannot assign '{typename(value)}' as buffer '{name}' "
                     "(tensorgrad_nn.Buffer, tensorgrad.Tensor or None expected)"
                 )
-            if marked:
-                self._forget(name)
-                self._put_buffer(name, value, value.persistent)
-            else:
-                buffers[name] = value  # type: ignore[index]
+            buffers[name] = value
             return
         object.__setattr__(self, name, value)
 
@@ -228,8 +229,10 @@ class Module(Calling, Traversal, State, Conversion):
             )
         if param is not None and param.grad_fn is not None:
             raise ValueError(
-                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. "
-                f"To express '{name}' as a function of another Tensor, compute the value in the forward() method."
+                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be "
+                "created explicitly. "
+                f"To express '{name}' as a function of another Tensor, compute the value in the "
+                "forward() method."
             )
         self._parameters[name] = param
 
@@ -270,7 +273,8 @@ class Module(Calling, Traversal, State, Conversion):
         self._check_name(name, "buffer", self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{typename(tensor)}' object to buffer '{name}' (tensorgrad Tensor or None required)"
+                f"cannot assign '{typename(tensor)}' object to buffer '{name}' (tensorgrad Tensor "
+                "or None required)"
             )
         self._buffers[name] = tensor
         if persistent:

@@ -122,7 +122,8 @@ class ParameterList(Module):
     def extra_repr(self) -> str:
         """Return one line per element."""
         return "\n".join(
-            f"  ({place}): {_described(value, str(getattr(value, 'dtype', '')))}" for place, value in enumerate(self)
+            f"  ({place}): {_described(value, str(getattr(value, 'dtype', '')))}"
+            for place, value in enumerate(self)
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -253,7 +254,9 @@ class ParameterDict(Module):
         -------
         Parameter or other
         """
-        return self[key] if key in self else default
+        if key not in self:
+            return default
+        return self[key]
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
         """Return a new dictionary with `default` under each of `keys`.

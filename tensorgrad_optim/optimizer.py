@@ -106,6 +106,13 @@ class Optimizer:
     tensor([0.5000, 0.5000], requires_grad=True)
     """
 
+    _optimizer_step_pre_hooks: OrderedDict[int, Any]
+    _optimizer_step_post_hooks: OrderedDict[int, Any]
+    _optimizer_state_dict_pre_hooks: OrderedDict[int, Any]
+    _optimizer_state_dict_post_hooks: OrderedDict[int, Any]
+    _optimizer_load_state_dict_pre_hooks: OrderedDict[int, Any]
+    _optimizer_load_state_dict_post_hooks: OrderedDict[int, Any]
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "step" in cls.__dict__:
@@ -190,28 +197,34 @@ class Optimizer:
             params = [params]
         elif isinstance(params, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in "
+                "optimizer parameters need to be organized in ordered collections, but the "
+                "ordering of tensors in "
                 "sets will change between runs. Please use a list instead."
             )
         params = list(params)
         named = [isinstance(param, tuple) for param in params]
         if any(named):
             if not all(named):
-                raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+                raise ValueError(
+                    "all optimizer params should be with/without names. Some param names are missing"
+                )
             param_group["param_names"] = [param[0] for param in params]
             params = [param[1] for param in params]
         param_group["params"] = params
 
         for param in params:
             if not isinstance(param, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {typename(param)}")
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one of the params is {typename(param)}"
+                )
             if not (self.defaults.get("differentiable", False) or param.is_leaf or param.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, value in self.defaults.items():
             param_group.setdefault(name, value)
         if len(params) != len(set(params)):
             warnings.warn(
-                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error",
+                "optimizer contains a parameter group with duplicate parameters; in future, this "
+                "will cause an error",
                 stacklevel=3,
             )
         if self.param_groups and ("param_names" in param_group) != ("param_names" in self.param_groups[0]):
@@ -245,7 +258,9 @@ class Optimizer:
                 for param in group["params"]:
                     param.grad = None
         else:
-            tensorgrad.autograd.zero_grad_([param for group in self.param_groups for param in group["params"]])
+            tensorgrad.autograd.zero_grad_(
+                [param for group in self.param_groups for param in group["params"]]
+            )
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change the parameters once; for subclasses to define.
@@ -274,7 +289,7 @@ class Optimizer:
         -------
         RemovableHandle
         """
-        return add_hook(self._optimizer_step_pre_hooks, hook)  # type: ignore[attr-defined]
+        return add_hook(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` after every `step`.
@@ -287,7 +302,7 @@ class Optimizer:
         -------
         RemovableHandle
         """
-        return add_hook(self._optimizer_step_post_hooks, hook)  # type: ignore[attr-defined]
+        return add_hook(self._optimizer_step_post_hooks, hook)
 
     # Saving and loading
 
@@ -306,7 +321,7 @@ class Optimizer:
         >>> optim.SGD([nn.Parameter(tensorgrad.ones(1))], lr=0.1).state_dict()["param_groups"][0]["params"]
         [0]
         """
-        for hook in self._optimizer_state_dict_pre_hooks.values():  # type: ignore[attr-defined]
+        for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         numbers: dict[int, int] = {}
         groups = []
@@ -314,9 +329,11 @@ class Optimizer:
             packed = {key: value for key, value in group.items() if key != "params"}
             packed["params"] = [numbers.setdefault(id(param), len(numbers)) for param in group["params"]]
             groups.append(packed)
-        state = {numbers[id(key)] if isinstance(key, Tensor) else key: value for key, value in self.state.items()}
+        state = {
+            numbers[id(key)] if isinstance(key, Tensor) else key: value for key, value in self.state.items()
+        }
         result: dict[str, Any] = {"state": state, "param_groups": groups}
-        for hook in self._optimizer_state_dict_post_hooks.values():  # type: ignore[attr-defined]
+        for hook in self._optimizer_state_dict_post_hooks.values():
             answer = hook(self, result)
             if answer is not None:
                 result = answer
@@ -337,16 +354,20 @@ class Optimizer:
             If groups or parameters are not as many.
         """
         state_dict = state_dict.copy()
-        for hook in self._optimizer_load_state_dict_pre_hooks.values():  # type: ignore[attr-defined]
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
             answer = hook(self, state_dict)
             if answer is not None:
                 state_dict = answer
         saved_groups = deepcopy(state_dict["param_groups"])
         if len(saved_groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
-        if any(len(ours["params"]) != len(saved["params"]) for ours, saved in zip(self.param_groups, saved_groups)):
+        if any(
+            len(ours["params"]) != len(saved["params"])
+            for ours, saved in zip(self.param_groups, saved_groups)
+        ):
             raise ValueError(
-                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+                "loaded state dict contains a parameter group that doesn't match the size of "
+                "optimizer's group"
             )
         params: dict[Any, Tensor] = {}
         for ours, saved in zip(self.param_groups, saved_groups):
@@ -362,10 +383,12 @@ class Optimizer:
             else:
                 state[key] = value
         self.__setstate__({"state": state, "param_groups": saved_groups})
-        for hook in self._optimizer_load_state_dict_post_hooks.values():  # type: ignore[attr-defined]
+        for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
 
-    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer)` before `state_dict`.
 
         Parameters
@@ -378,9 +401,11 @@ class Optimizer:
         -------
         RemovableHandle
         """
-        return add_hook(self._optimizer_state_dict_pre_hooks, hook, prepend=prepend)  # type: ignore[attr-defined]
+        return add_hook(self._optimizer_state_dict_pre_hooks, hook, prepend=prepend)
 
-    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer, state_dict)` after `state_dict`; it may return another dictionary.
 
         Parameters
@@ -393,9 +418,11 @@ class Optimizer:
         -------
         RemovableHandle
         """
-        return add_hook(self._optimizer_state_dict_post_hooks, hook, prepend=prepend)  # type: ignore[attr-defined]
+        return add_hook(self._optimizer_state_dict_post_hooks, hook, prepend=prepend)
 
-    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer, state_dict)` before `load_state_dict`; it may return another dictionary.
 
         Parameters
@@ -408,9 +435,11 @@ class Optimizer:
         -------
         RemovableHandle
         """
-        return add_hook(self._optimizer_load_state_dict_pre_hooks, hook, prepend=prepend)  # type: ignore[attr-defined]
+        return add_hook(self._optimizer_load_state_dict_pre_hooks, hook, prepend=prepend)
 
-    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer)` after `load_state_dict`.
 
         Parameters
@@ -423,7 +452,7 @@ class Optimizer:
         -------
         RemovableHandle
         """
-        return add_hook(self._optimizer_load_state_dict_post_hooks, hook, prepend=prepend)  # type: ignore[attr-defined]
+        return add_hook(self._optimizer_load_state_dict_post_hooks, hook, prepend=prepend)
 
 
 def _cast(param: Tensor, value: Any, key: Any = None) -> Any:

@@ -8,6 +8,8 @@ cdef extern from "kernel_table.h" nogil:
         const int64_t* strides
         int32_t ndim
         int32_t dtype
+        int64_t numel
+        int32_t contiguous
     ctypedef enum tg_status:
         TG_OK, TG_NO_MEMORY, TG_BAD_INDEX, TG_NO_KERNEL, TG_DIV_ZERO
     ctypedef void (*tg_loop)(char** p, int64_t n) noexcept nogil

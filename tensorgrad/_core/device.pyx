@@ -5,11 +5,14 @@ point's name is the device type. Entry points are scanned when a type that is no
 named, and just that plugin is imported, so that a broken plugin harms nobody who does not use it.
 """
 import os
+import threading
 
 CONTRACT_VERSION = 1
 
 cdef dict _interned = {}
 cdef dict _backends = {}
+cdef dict _failures = {}            # device type -> the error of the last attempt to load its plugin
+_loading = threading.RLock()        # two threads that name a type first load its plugin once
 
 
 cdef class device:
@@ -119,7 +122,14 @@ cdef device memory_device(device d):
     """The device as a tensor shows it: with its backend loaded and, for a plugin, with an index."""
     if d.type == "cpu":
         return cpu
+    if d.backend is not None and d.number >= 0:
+        return d
     backend = find_backend(d.type)
+    if not backend.is_available():
+        reason = getattr(backend, "unavailable_reason", None)
+        reason = None if reason is None else reason()
+        raise RuntimeError(f"no device of type '{d.type}' is available" + (f": {reason}" if reason else
+                           f": the plugin is installed, but it finds no {d.type} device or driver"))
     cdef int number = d.number
     if number < 0:
         number = backend.current_device()
@@ -131,23 +141,48 @@ cdef device memory_device(device d):
 
 
 def register_backend(str name, backend):
-    """Make `backend` (an instance of `tensorgrad.devices.Backend`) the device type `name`.
+    """Make `backend` the device type `name`.
 
     Plugins are found through entry points and need not call this; it is for devices made in a program.
+
+    Parameters
+    ----------
+    name : str
+        The device type; an identifier.
+    backend : tensorgrad.devices.Backend
+        An instance, or any object with the same methods.
+
+    Raises
+    ------
+    RuntimeError
+        When the type is taken, or the backend speaks another version of the contract.
     """
     if name == "cpu":
         raise RuntimeError("the device type 'cpu' is built in")
+    if not name.isidentifier():
+        raise RuntimeError(f"a device type must be an identifier, got '{name}'")
     version = getattr(backend, "contract_version", None)
+    if version is None:
+        raise RuntimeError(f"the backend of device type '{name}' does not say which version of the contract it is built for: "
+                           f"its class must have `contract_version = {CONTRACT_VERSION}` (see tensorgrad.devices.Backend)")
     if version != CONTRACT_VERSION:
         raise RuntimeError(
             f"the backend of device type '{name}' is built for contract version {version}; "
             f"this tensorgrad speaks version {CONTRACT_VERSION}: install a matching release of the plugin")
-    _backends[name] = backend
+    # The memory of tensors that exist is freed through the backend they were made by.
+    if _backends.setdefault(name, backend) is not backend:
+        raise RuntimeError(f"the device type '{name}' has a backend already")
+    _failures.pop(name, None)
 
 
 def registered_backends():
     """The device types whose backends are loaded, with the backends."""
     return dict(_backends)
+
+
+def failed_backends():
+    """The device types whose plugins could not be loaded, with the errors."""
+    return dict(_failures)
 
 
 def plugin_entry_points():
@@ -159,7 +194,8 @@ def plugin_entry_points():
     return found
 
 
-def _allowed(str name):
+def plugin_is_allowed(str name):
+    """Whether TENSORGRAD_PLUGINS, when it is set, lists this device type."""
     allowed = os.environ.get("TENSORGRAD_PLUGINS")
     return allowed is None or name in [x.strip() for x in allowed.split(",")]
 
@@ -175,13 +211,19 @@ def find_backend(str name):
     backend = _backends.get(name)
     if backend is not None:
         return backend
-    if not _allowed(name):
+    with _loading:
+        backend = _backends.get(name)
+        return _load_plugin(name) if backend is None else backend
+
+
+cdef object _load_plugin(str name):
+    if not plugin_is_allowed(name):
         raise RuntimeError(f"the device type '{name}' is not among TENSORGRAD_PLUGINS={os.environ['TENSORGRAD_PLUGINS']!r}")
     entries = plugin_entry_points().get(name, [])
     if not entries:
         raise RuntimeError(
-            f"tensorgrad has no device type '{name}': no installed distribution offers it. "
-            f"A plugin (for example tensorgrad-{name}) declares it under [project.entry-points.\"tensorgrad.devices\"]")
+            f"tensorgrad has no device type '{name}': no installed distribution offers it. Install a plugin that does "
+            f"(for example tensorgrad-{name}); `python -m tensorgrad.devices` lists what there is")
     if len(entries) > 1:
         names = ", ".join(sorted(f"{e.dist.name} {e.dist.version}" for e in entries))
         raise RuntimeError(f"several distributions offer the device type '{name}': {names}; uninstall all but one")
@@ -190,7 +232,9 @@ def find_backend(str name):
         backend = entry.load()()
         register_backend(name, backend)
     except Exception as error:
-        raise RuntimeError(
+        failure = RuntimeError(
             f"the plugin {entry.dist.name} {entry.dist.version} for device type '{name}' could not be loaded "
-            f"({entry.value}): {type(error).__name__}: {error}") from error
+            f"({entry.value}): {type(error).__name__}: {error}")
+        _failures[name] = failure
+        raise failure from error
     return backend

@@ -20,7 +20,7 @@ from tensorgrad._core.signature cimport (
     MAX_PARAMS, P_DIM, P_DIMS, P_NEW_DIM, P_NUMBER, P_OPERAND, P_SIZE, P_TENSOR, P_TENSORS, Param, parse_signature, release)
 from tensorgrad._core.types cimport (
     CONTIGUOUS, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT, VIEW_NO_GRAD,
-    WRAPPED, alias, bump, empty, init_node, level_of, make_node_type, meta_of, new_tensor, set_output, tensor_type)
+    WRAPPED, alias, bump, empty, init_node, level_of, make_node_type, meta_of, new_node, new_tensor, set_output, tensor_type)
 from tensorgrad._core.view cimport check_inplace, gradient_edge, mark_view, rebase_history, refresh_view, set_tangent
 
 from tensorgrad._core.graph import Node
@@ -62,6 +62,17 @@ cdef class Overload:
 
     def __repr__(self):
         return f"<overload {self.signature_text}>"
+
+    def __call__(self, *args):
+        """Run this overload on all of its parameters in order, keyword-only ones too, as they were parsed before."""
+        cdef PyObject* a[24]
+        cdef int i
+        compile_overload(self)
+        if len(args) != self.signature.n_params:
+            raise TypeError(f"{self.signature_text} takes {self.signature.n_params} values, got {len(args)}")
+        for i in range(len(args)):
+            a[i] = <PyObject*>args[i]
+        return run(self, a)
 
     def text_signature(self):
         return self.parsed().describe()
@@ -203,6 +214,8 @@ def operator(str signature, forward, *, vjp=None, jvp=None, batch="dims", bint v
         Declare the in-place form NAME_ as well.
     random : bool
         Draws random numbers.
+    options
+        As for `elementwise`; ``across_devices`` (the tensors may live on several devices).
     """
     cdef Overload o = _new_overload(signature, doc, samples, reference, options)
     o.kind, o.forward = GENERAL, forward
@@ -302,7 +315,7 @@ cdef int compile_overload(Overload o) except -1:
                 continue
             if o.kind == ELEMENTWISE and o.partials is None and o.vjp is None:
                 continue
-            if o.kind == GENERAL and o.vjp is None:
+            if o.kind == COMPOSITE or (o.kind == GENERAL and o.vjp is None):
                 continue
             o.input_params[o.n_inputs] = i
             o.n_inputs += 1
@@ -543,6 +556,7 @@ cdef object compute(Overload o, PyObject** a, tg_thread_state* st):
         return _compute_below(o, a, st)
     if o.kind == ELEMENTWISE:
         return pointwise_result(o, a, None)
+    _check_devices(o, a)
     grad, forward_grad = st.grad, st.forward_grad
     st.grad = 0
     st.forward_grad = 0
@@ -550,6 +564,37 @@ cdef object compute(Overload o, PyObject** a, tg_thread_state* st):
         return call_forward(o.forward, a, o.signature.n_params)
     finally:
         st.grad, st.forward_grad = grad, forward_grad
+
+
+cdef int _check_devices(Overload o, PyObject** a) except -1:
+    """The tensors among the arguments live on one device, unless the declaration has `across_devices`."""
+    cdef TensorBase x, first = None
+    cdef int i
+    for i in range(o.signature.n_params):
+        if not isinstance(<object>a[i], TensorBase):
+            continue
+        x = <TensorBase>a[i]
+        if x.wrap is not None:
+            _refuse_escaped(o, x)
+        if first is None:
+            first = x
+        elif x.storage is not None and first.storage is not None and x.storage.device is not first.storage.device \
+                and not o.options.get("across_devices"):
+            raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, "
+                               f"{first.storage.device} and {x.storage.device}! (argument '{o.signature.params[i].name}' of "
+                               f"{o.name}: move one of them with .to(device))")
+    return 0
+
+
+cdef int _refuse_escaped(Overload o, TensorBase x) except -1:
+    """A tensor of a transform that is not in force here."""
+    if x.wrap.bdim >= 0:
+        raise RuntimeError(
+            "Either your tensor may have escaped from inside a function being vmapped and this is a user error, or it is used "
+            f"below its own transform. ({o.name} got a batched tensor of level {x.wrap.level})")
+    raise RuntimeError(
+        f"{o.name}: a tensor that belongs to a transform has escaped from the function that was transformed (grad, vjp or jvp "
+        f"at level {x.wrap.level}); return it from that function instead")
 
 
 cdef object _mark_views(Overload o, PyObject** a, object result, tg_thread_state* st):
@@ -564,16 +609,17 @@ cdef object _mark_views(Overload o, PyObject** a, object result, tg_thread_state
     rest = tuple([<object>a[i] for i in range(1, o.signature.n_params)])
     if isinstance(result, TensorBase):
         if result is not source and (<TensorBase>result).storage is source.storage:
-            mark_view(<TensorBase>result, source, (o.op, rest, -1), creation)
+            mark_view(<TensorBase>result, source, (o, rest, -1), creation)
     else:
         for i, x in enumerate(result):
-            mark_view(<TensorBase>x, source, (o.op, rest, i), VIEW_MULTI_OUTPUT if creation == VIEW_DEFAULT else creation)
+            mark_view(<TensorBase>x, source, (o, rest, i), VIEW_MULTI_OUTPUT if creation == VIEW_DEFAULT else creation)
 
 
 # ---- recording ------------------------------------------------------------------------------------
 cdef NodeBase _begin_record(Overload o, PyObject** a, object result):
     """A node with its edges and saved inputs; an in-place operator makes it before it writes (`result` is None)."""
-    cdef NodeBase node = (<type>o.node_type).__new__(o.node_type)
+    cdef NodeBase node = new_node(o.node_type)
+    cdef int depth = thread_state().depth
     cdef int i, k, n_edges = o.n_inputs
     cdef int n_outputs = 1
     cdef object x
@@ -588,13 +634,13 @@ cdef NodeBase _begin_record(Overload o, PyObject** a, object result):
     for i in range(o.n_inputs):
         x = <object>a[o.input_params[i]]
         if isinstance(x, TensorBase):
-            if (<TensorBase>x).flags & REQUIRES_GRAD and level_of(<TensorBase>x) == thread_state().depth:
+            if (<TensorBase>x).flags & REQUIRES_GRAD and level_of(<TensorBase>x) == depth:
                 gradient_edge(<TensorBase>x, node, k)
                 node.needs |= 1 << i
             k += 1
         elif o.variadic and i == 0:
             for t in <tuple>x:
-                if (<TensorBase>t).flags & REQUIRES_GRAD and level_of(<TensorBase>t) == thread_state().depth:
+                if (<TensorBase>t).flags & REQUIRES_GRAD and level_of(<TensorBase>t) == depth:
                     gradient_edge(<TensorBase>t, node, k)
                     node.needs |= 1
                 k += 1
@@ -622,7 +668,7 @@ cdef NodeBase _begin_record(Overload o, PyObject** a, object result):
         else:
             save_object(node, i, x)
     if anomaly_mode().enabled:
-        _remember_stack(node)
+        remember_stack(node)
     return node
 
 
@@ -636,7 +682,7 @@ cdef TensorBase _detached_clone(TensorBase x):
         thread_state().grad = before
 
 
-cdef _remember_stack(NodeBase node):
+cdef remember_stack(NodeBase node):
     import traceback
     if node.extra is None:
         node.extra = {}
@@ -714,6 +760,7 @@ cdef int _forward_inplace(Overload o, PyObject** a, tg_thread_state* st) except 
     cdef int grad = st.grad, forward_grad = st.forward_grad
     cdef TensorBase x = <TensorBase>a[0]
     cdef TensorBase value
+    _check_devices(o, a)
     st.grad = 0
     st.forward_grad = 0
     try:
@@ -841,7 +888,7 @@ cdef object run_jvp(Overload o, PyObject** a, object outs, bint linear):
     cdef int forward_grad = st.forward_grad, depth = st.depth, grad = st.grad
     if o.inplace and outs is None and o.functional is not None and not linear and (o.jvp is not None or _uses_out(o)):
         st.forward_grad = 0
-        outs = o.functional.op(*[<object>a[i] for i in range(o.signature.n_params)])
+        outs = o.functional(*[<object>a[i] for i in range(o.signature.n_params)])
         st.forward_grad = forward_grad
     if st.depth > 0:
         return _slow_jvp(o, a, outs, linear, st)
@@ -888,8 +935,7 @@ def jvp_values(Overload o, list args, list tangents, outs, bint linear):
                                  for t, x in zip(tangents[first], args[first])])
         else:
             rest[first] = tangents[first]
-        op = o.functional.op if o.functional is not None else o.op
-        return op(*rest)
+        return (o.functional if o.functional is not None else o)(*rest)
     if o.jvp is not None:
         if o.jvp_formula is None:
             before = list(o.saved_names)
@@ -964,6 +1010,11 @@ cdef int compute_dtype(Overload o, PyObject** a) except -1:
     cdef int dims = -1, zeros = -1, numbers = -1, i, code
     cdef int first = o.kernel.bool_first
     cdef object x
+    if first == 0 and isinstance(<object>a[0], TensorBase) and (o.kernel.n_inputs == 1 or (
+            o.kernel.n_inputs == 2 and isinstance(<object>a[1], TensorBase)
+            and (<TensorBase>a[0]).dtype is (<TensorBase>a[1]).dtype)):
+        code = (<TensorBase>a[0]).dtype.code
+        return default_code() if o.rule == RULE_FLOAT and category_of(code) < CAT_FLOAT else code
     for i in range(first, o.kernel.n_inputs):
         x = <object>a[i]
         if isinstance(x, TensorBase):
@@ -1029,8 +1080,7 @@ cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
         if isinstance(<object>a[i], TensorBase):
             x = <TensorBase>a[i]
             if x.storage is None:
-                raise RuntimeError(f"{o.name}: a tensor that belongs to a transform has escaped from the function that was "
-                                   "transformed (grad, jvp or vmap)")
+                _refuse_escaped(o, x)
             if first is None:
                 first = x
                 device = x.storage.device

@@ -36,6 +36,12 @@ cdef extern from "node_map.h":
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* o)
 
+cdef extern from *:
+    """
+    static __thread void *tg_current_run = NULL;
+    """
+    void* tg_current_run        # the innermost Run of this thread, borrowed
+
 cdef Operator op_add = handle("add")
 cdef Operator op_add_ = handle("add_")
 cdef Operator op_sum_to_size = handle("sum_to_size")
@@ -54,6 +60,23 @@ def current_node():
     """The node that backward is running in this thread, or None."""
     stack = getattr(_running, "stack", None)
     return stack[-1] if stack else None
+
+
+def current_run():
+    """A number for the backward run in progress in this thread, -1 outside of backward."""
+    return -1 if tg_current_run == NULL else (<Run>tg_current_run).number
+
+
+def will_execute(NodeBase node):
+    """Whether the backward run in progress reaches `node`."""
+    cdef tg_node_entry* e
+    if tg_current_run == NULL:
+        raise RuntimeError("_get_current_graph_task_execution_order should be called during the backward pass")
+    e = tg_node_find(&(<Run>tg_current_run).map, <PyObject*>node)
+    return e != NULL and (e.wanted or e.captured)
+
+
+cdef int64_t _runs = 0
 
 
 cdef class Heap:
@@ -111,6 +134,7 @@ cdef class Run:
     cdef dict captures          # node -> {output_nr: [positions]}
     cdef list captured
     cdef bint keep_graph, accumulate, create_graph
+    cdef int64_t number
 
     def __dealloc__(self):
         cdef int64_t i
@@ -302,8 +326,7 @@ def _name(hook):
 cdef int release_node(NodeBase node) except -1:
     if isinstance(node, CopySlices):
         release_node((<tuple>node.context)[0])
-    if node.n_saved:
-        release_saved(node)
+    if node.n_saved and release_saved(node):
         node.released = True
     return 0
 
@@ -446,6 +469,10 @@ cdef tuple edge_of(object root):
     return None, 0
 
 
+_unused = ("The differentiated Tensor at index {} appears to not have been used in the graph. Set allow_unused=True if this is "
+           "the desired behavior.")
+
+
 def gradient_edge_of(root):
     return edge_of(root)
 
@@ -476,9 +503,12 @@ def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, i
     tuple or None
         The gradients of `inputs`, unless they are accumulated.
     """
+    global _runs
+    global tg_current_run
     cdef Run r = Run.__new__(Run)
     cdef tg_thread_state* st = thread_state()
-    cdef int grad_before = st.grad, forward_before = st.forward_grad
+    cdef int grad_before = st.grad
+    cdef void* outer = tg_current_run
     cdef tg_node_entry* e
     cdef NodeBase node
     cdef int64_t k
@@ -503,8 +533,7 @@ def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, i
             e = tg_node_find(&r.map, <PyObject*>node)
             if e == NULL:
                 if not allow_unreachable:
-                    raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set "
-                                       f"allow_unused=True if this is the desired behavior. (input {i})")
+                    raise RuntimeError(_unused.format(i))
                 continue
             e.captured = 1
             r.captures.setdefault(node, {}).setdefault(output_nr, []).append(i)
@@ -513,8 +542,10 @@ def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, i
         for k in range(r.map.size):
             if r.map.entries[k].node != NULL:
                 r.map.entries[k].wanted = 1
+    _runs += 1
+    r.number = _runs
     st.grad = create_graph
-    st.forward_grad = 0 if not create_graph else st.forward_grad
+    tg_current_run = <void*>r
     try:
         for node, output_nr, grad in zip(r.roots, starts, grads):
             r.deliver(<PyObject*>node, output_nr, grad)
@@ -526,14 +557,14 @@ def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, i
                     _accumulate_into(x, grad)
             return None
     finally:
-        st.grad, st.forward_grad = grad_before, forward_before
+        tg_current_run = outer
+        st.grad = grad_before
     if inputs is None:
         return None
     if not allow_unreachable:
         for i, grad in enumerate(r.captured):
             if grad is None:
-                raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set "
-                                   f"allow_unused=True if this is the desired behavior. (input {i})")
+                raise RuntimeError(_unused.format(i))
     return tuple(r.captured)
 
 

@@ -26,6 +26,7 @@ cdef class Level:
     cdef readonly int64_t batch_size
     cdef readonly str randomness
     cdef readonly bint alive
+    cdef list hidden              # levels above that are being peeled while this one is in force
     cdef int outer_grad, outer_forward_grad   # what the modes were outside, for the operators below
 
 cdef tg_thread_state* thread_state() noexcept nogil

@@ -92,7 +92,10 @@ def push_level(int kind, int64_t batch_size=0, str randomness="error"):
         levels = _owned.levels = []
         s.levels = <void*>levels
     cdef Level level = Level.__new__(Level)
-    level.number = len(levels) + 1
+    # Below a transform that is being peeled its level stays out of sight until this one is popped.
+    level.hidden = levels[s.depth:]
+    del levels[s.depth:]
+    level.number = s.depth + 1
     level.kind, level.batch_size, level.randomness, level.alive = kind, batch_size, randomness, True
     level.outer_grad, level.outer_forward_grad = s.grad, s.forward_grad
     levels.append(level)
@@ -107,7 +110,10 @@ def push_level(int kind, int64_t batch_size=0, str randomness="error"):
 
 def pop_level():
     cdef tg_thread_state* s = thread_state()
-    cdef Level level = (<list>_owned.levels).pop()
+    cdef list levels = _owned.levels
+    cdef Level level = levels.pop()
+    levels.extend(level.hidden)
+    level.hidden = None
     level.alive = False
     s.depth = level.number - 1
     s.slow -= 1
@@ -119,11 +125,25 @@ def transform_depth():
     return thread_state().depth
 
 
-def lower_depth(int depth):
-    """Look at the transforms below `depth` only, and return the depth that was; for interpreters written in Python."""
+def current_level():
+    """The innermost transform in force, or None."""
     cdef tg_thread_state* s = thread_state()
-    before, s.depth = s.depth, depth
+    return level_at(s, s.depth) if s.depth else None
+
+
+def enter_below(Level level):
+    """Look at the transforms below `level` only, under the modes that held there; returns what `leave_below` needs."""
+    cdef tg_thread_state* s = thread_state()
+    before = s.depth, s.grad, s.forward_grad
+    s.depth = level.number - 1
+    if level.kind != LEVEL_VMAP:
+        s.grad, s.forward_grad = level.outer_grad, level.outer_forward_grad
     return before
+
+
+def leave_below(tuple before):
+    cdef tg_thread_state* s = thread_state()
+    s.depth, s.grad, s.forward_grad = before
 
 
 def enter_dual_level():
@@ -137,7 +157,7 @@ def enter_dual_level():
 def exit_dual_level():
     cdef tg_thread_state* s = thread_state()
     if not s.dual_level:
-        raise RuntimeError("Trying to exit a forward AD level when no level is active")
+        raise RuntimeError("Trying to exit a forward AD level but no level is active")
     s.dual_level = 0
 
 

@@ -3,7 +3,7 @@ cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
-from tensorgrad._core.grad_mode cimport thread_state
+from tensorgrad._core.grad_mode cimport Level, thread_state
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     CONTIGUOUS, INFERENCE, REQUIRES_GRAD, SAVED_INPUT, SAVED_NONE, SAVED_OBJECT, SAVED_OUTPUT, SAVED_PACKED, WRAPPED,
@@ -25,6 +25,11 @@ cdef Operator op_zero_ = handle("zero_")
 
 cdef str node_name(NodeBase node):
     return type(node).__name__
+
+
+def short_name(NodeBase node):
+    """The operator's or Function's name as messages give it: ``Mul`` for MulBackward0."""
+    return node_name(node).rstrip("0123456789").removesuffix("Backward")
 
 
 cdef class Node(NodeBase):
@@ -203,7 +208,7 @@ cdef int _pack(NodeBase node, int i, TensorBase x, bint is_output) except -1:
         thread_state().slow = slow
     if version_of(x) != before:
         raise RuntimeError("A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
-                           "can not be modified by in-place operations as this can lead to unexpected side-effects. Please "
+                           "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please "
                            "open an issue if you need to perform in-place operations on the input to a pack hook.")
     Py_INCREF(packed)
     Py_INCREF(unpack_hook)
@@ -236,6 +241,8 @@ cdef object unpack(NodeBase node, int i):
     x = <TensorBase>node.saved[i].value
     if x.version != NULL and x.version[0] != node.saved[i].version:
         raise RuntimeError(_version_message(node, i, x))
+    if x.wrap is not None and not (<Level>x.wrap.owner).alive:
+        return value_of_ended(x)
     if kind == SAVED_OUTPUT:
         y = alias(x)
         y.grad_fn = node
@@ -249,13 +256,23 @@ cdef object unpack(NodeBase node, int i):
     return x
 
 
+cdef TensorBase value_of_ended(TensorBase x):
+    """What a tensor of a grad or jvp transform stands for when the transform has ended, and its graph has not."""
+    while x.wrap is not None and not (<Level>x.wrap.owner).alive:
+        if x.wrap.bdim >= 0:
+            raise RuntimeError("Either your tensor may have escaped from inside a function being vmapped and this is a user "
+                               "error, or the graph of a function being vmapped is traversed after it has returned")
+        x = x.wrap.value
+    return x
+
+
 cdef str _version_message(NodeBase node, int i, TensorBase x):
     cdef NodeBase maker = x.grad_fn
     cdef int output_nr = x.output_nr
     if node.saved[i].kind == SAVED_OUTPUT:
         maker, output_nr = node, node.saved[i].output_nr
     shape = ", ".join([str(x.shape[d]) for d in range(x.ndim)])
-    made = f", which is output {output_nr} of {node_name(maker)}," if maker is not None else ""
+    made = f", which is output {output_nr} of {short_name(maker)}," if maker is not None else ""
     writer = ""
     if x.storage is not None and x.storage.writer != NULL:
         writer = f" {node_name(node)} saved it, and '{(<object>x.storage.writer).__name__}' has written to it since."

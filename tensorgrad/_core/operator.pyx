@@ -49,7 +49,8 @@ cdef class Operator:
 
     @property
     def __doc__(self):
-        return self.overloads[0].doc if self.overloads else None
+        from tensorgrad._core.docstrings import compose     # only when somebody asks
+        return compose(self) if self.overloads else None
 
     @property
     def __text_signature__(self):

@@ -1,8 +1,11 @@
 """The door to the kernels: every operator is written once over these calls, whatever the device.
 
 The CPU's kernels are C functions in a table; a plugin's are methods of its Backend, which receive
-`DeviceArray`s (memory handle, byte offset, shape, strides), never a pointer.
+`DeviceArray`s (memory handle, byte offset, shape, strides), never a pointer. What they are called
+with is written down in `tensorgrad.devices.Backend`.
 """
+from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
@@ -47,6 +50,23 @@ cdef class DeviceArray:
     cdef readonly int itemsize
     cdef readonly int device_index
 
+    @property
+    def ndim(self):
+        """The number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def numel(self):
+        """The number of elements."""
+        cdef int64_t n = 1
+        for size in self.shape:
+            n *= size
+        return n
+
+    def __repr__(self):
+        return (f"DeviceArray({self.dtype}, shape={self.shape}, strides={self.strides}, offset={self.offset}, "
+                f"handle={self.handle!r})")
+
 
 cdef object as_device_array(TensorBase x):
     cdef DeviceArray a = DeviceArray.__new__(DeviceArray)
@@ -71,6 +91,8 @@ cdef inline void describe(TensorBase x, tg_array* a) noexcept:
     a.strides = x.strides
     a.ndim = x.ndim
     a.dtype = x.dtype.code
+    a.numel = x.numel
+    a.contiguous = x.flags & CONTIGUOUS
 
 
 cdef int check(int status, str name, TensorBase x) except -1:
@@ -86,13 +108,28 @@ cdef int check(int status, str name, TensorBase x) except -1:
 
 
 cdef str _spoken(TensorBase x):
-    from tensorgrad._core.graph import type_name
-    return type_name(x).partition(".")[2].removesuffix("Tensor")
+    return _type_name(x.dtype.name)
+
+
+cdef str _type_name(str dtype_name):
+    from tensorgrad._core.graph import _type_names
+    return _type_names[dtype_name]
 
 
 cdef bint has_kernel(TensorBase x, str name):
     """Has this device a kernel of that name? The CPU has them all."""
-    return table_of(x) != NULL or hasattr(x.storage.device.backend, name)
+    return table_of(x) != NULL or getattr(x.storage.device.backend, name, None) is not None
+
+
+cdef object call_plugin(TensorBase x, str method, str name, tuple args):
+    """Call a kernel of the plugin that `x` lives on; one that is missing is told by the name of what wanted it."""
+    function = getattr(x.storage.device.backend, method, None)
+    try:
+        if function is None:
+            raise NotImplementedError(f"the backend has no kernel '{method}'")
+        return function(*args)
+    except NotImplementedError as error:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{_spoken(x)}' on {x.storage.device}: {error}") from error
 
 
 cdef int encode(object value, int dtype, char* element) except -1:
@@ -161,8 +198,11 @@ cdef object decode(TensorBase x):
     if table_of(x) == NULL:
         y = empty(0, NULL, x.dtype, cpu_device)
         copy(y, x if x.ndim == 0 else _first(x))
-    cdef char* p = y.storage.data + y.offset * y.dtype.itemsize
-    cdef int code = y.dtype.code
+    return decode_element(y.storage.data + y.offset * y.dtype.itemsize, y.dtype.code)
+
+
+cdef object decode_element(char* p, int code):
+    """The inverse of `encode`."""
     if code == TG_F32:
         return (<float*>p)[0]
     if code == TG_F64:
@@ -220,6 +260,8 @@ cdef int pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObject** inp
             ins[i].strides = NULL
             ins[i].ndim = 0
             ins[i].dtype = code
+            ins[i].numel = 1
+            ins[i].contiguous = 1
     if out.numel >= RELEASE_GIL_AT:
         with nogil:
             status = table.pointwise(k, dtype, &o, ins)
@@ -230,16 +272,39 @@ cdef int pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObject** inp
 
 cdef int _plugin_pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObject** inputs) except -1:
     cdef TensorBase x
+    cdef int i, code
+    cdef str name = k.name.decode()
+    # what the CPU has no loop for is no operator of that type: shifts of floats, say
+    if k.loop[TG_F32 if dtype == TG_F16 or dtype == TG_BF16 else dtype] == NULL:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{_type_name(dtype_of(dtype).name)}' on {out.storage.device}")
+    if out.numel == 0:
+        return 0
     operands = []
     for i in range(k.n_inputs):
-        if isinstance(<object>inputs[i], TensorBase):
-            x = <TensorBase>inputs[i]
-            operands.append(decode(x) if x.storage.device.table != NULL else as_device_array(x))
-        else:
-            operands.append(<object>inputs[i])
-    out.storage.device.backend.pointwise(k.name.decode(), k.expr.decode(), dtype_of(dtype).name, as_device_array(out),
-                                         operands)
+        code = TG_BOOL if k.bool_first and i == 0 else dtype
+        if not isinstance(<object>inputs[i], TensorBase):
+            operands.append(_as_number(<object>inputs[i], code))
+            continue
+        x = <TensorBase>inputs[i]
+        operands.append(_number_of(x, code) if x.storage.device.table != NULL else as_device_array(x))
+    call_plugin(out, "pointwise", name, (name, k.expr.decode(), dtype_of(dtype).name, as_device_array(out), operands))
     return 0
+
+
+cdef object _as_number(object value, int code):
+    """The number that an element of this dtype holds when `value` is written to it."""
+    cdef char element[16]
+    encode(value, code, element)
+    return decode_element(element, code)
+
+
+cdef object _number_of(TensorBase x, int code):
+    """A CPU tensor of no dimensions as a number of the given dtype."""
+    cdef TensorBase y = x
+    if x.dtype.code != code:
+        y = empty(0, NULL, dtype_of(code), cpu_device)
+        copy(y, x)
+    return decode(y)
 
 
 cdef int copy(TensorBase dst, TensorBase src) except -1:
@@ -275,7 +340,7 @@ cdef int _transfer(TensorBase dst, TensorBase src) except -1:
     if dst.numel == 0:
         return 0
     if dst.storage.device is src.storage.device:
-        dst.storage.device.backend.copy(as_device_array(dst), as_device_array(src))
+        call_plugin(dst, "copy", "copy_", (as_device_array(dst), as_device_array(src)))
         return 0
     if src.ndim != dst.ndim or src.dtype is not dst.dtype or not dst.flags & CONTIGUOUS:
         # cast and pack on the source's device, unpack on the destination's
@@ -292,11 +357,11 @@ cdef int _transfer(TensorBase dst, TensorBase src) except -1:
     src = _packed(src)
     nbytes = dst.numel * dst.dtype.itemsize
     if src.storage.device.table != NULL:
-        dst.storage.device.backend.copy_from_host(
-            as_device_array(dst), <char[:nbytes]>(src.storage.data + src.offset * src.dtype.itemsize))
+        call_plugin(dst, "copy_from_host", "copy_", (as_device_array(dst), PyMemoryView_FromMemory(
+            src.storage.data + src.offset * src.dtype.itemsize, nbytes, PyBUF_READ)))
     elif dst.storage.device.table != NULL:
-        src.storage.device.backend.copy_to_host(
-            <char[:nbytes]>(dst.storage.data + dst.offset * dst.dtype.itemsize), as_device_array(src))
+        call_plugin(src, "copy_to_host", "copy_", (PyMemoryView_FromMemory(
+            dst.storage.data + dst.offset * dst.dtype.itemsize, nbytes, PyBUF_WRITE), as_device_array(src)))
     else:
         tmp = empty(src.ndim, src.shape, src.dtype, cpu_device)
         _transfer(tmp, src)
@@ -309,7 +374,8 @@ cdef int fill(TensorBase dst, object value) except -1:
     cdef char element[16]
     encode(value, dst.dtype.code, element)
     if table_of(dst) == NULL:
-        dst.storage.device.backend.fill(as_device_array(dst), value)
+        if dst.numel:
+            call_plugin(dst, "fill", "fill_", (as_device_array(dst), decode_element(element, dst.dtype.code)))
         return 0
     describe(dst, &d)
     return check(dst.storage.device.table.fill(&d, element), "fill_", dst)
@@ -324,7 +390,10 @@ cdef int reduce(int op, TensorBase out, TensorBase x) except -1:
     cdef int status
     cdef const tg_kernel_table* table = table_of(out)
     if table == NULL:
-        out.storage.device.backend.reduce(_reduce_names[op], as_device_array(out), as_device_array(x))
+        if out.numel and not x.numel:
+            return fill(out, op == REDUCE_PROD or op == REDUCE_ALL)
+        if out.numel:
+            call_plugin(x, "reduce", _reduce_names[op], (_reduce_names[op], as_device_array(out), as_device_array(x)))
         return 0
     describe(out, &o)
     describe(x, &a)
@@ -339,7 +408,9 @@ cdef int reduce(int op, TensorBase out, TensorBase x) except -1:
 cdef int argreduce(bint is_max, TensorBase out, TensorBase x, int dim) except -1:
     cdef tg_array o, a
     if table_of(out) == NULL:
-        out.storage.device.backend.argreduce("argmax" if is_max else "argmin", as_device_array(out), as_device_array(x), dim)
+        name = "argmax" if is_max else "argmin"
+        if out.numel:
+            call_plugin(x, "argreduce", name, (name, as_device_array(out), as_device_array(x), dim))
         return 0
     describe(out, &o)
     describe(x, &a)
@@ -349,7 +420,8 @@ cdef int argreduce(bint is_max, TensorBase out, TensorBase x, int dim) except -1
 cdef int scan(int op, TensorBase out, TensorBase x, int dim) except -1:
     cdef tg_array o, a
     if table_of(out) == NULL:
-        out.storage.device.backend.scan(_reduce_names[op], as_device_array(out), as_device_array(x), dim)
+        if out.numel:
+            call_plugin(x, "scan", "cum" + _reduce_names[op], (_reduce_names[op], as_device_array(out), as_device_array(x), dim))
         return 0
     describe(out, &o)
     describe(x, &a)
@@ -360,8 +432,9 @@ cdef int sort(TensorBase values, TensorBase indices, TensorBase x, int dim, bint
     cdef tg_array v, i, a
     cdef int status
     if table_of(values) == NULL:
-        values.storage.device.backend.sort(as_device_array(values), as_device_array(indices), as_device_array(x), dim,
-                                           descending, stable)
+        if x.numel:
+            call_plugin(x, "sort", "sort", (as_device_array(values), as_device_array(indices), as_device_array(x), dim,
+                                            bool(descending), bool(stable)))
         return 0
     describe(values, &v)
     describe(indices, &i)
@@ -376,7 +449,11 @@ cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str nam
     cdef int64_t bad = 0
     cdef int status
     if table_of(out) == NULL:
-        out.storage.device.backend.gather(as_device_array(out), as_device_array(x), dim, as_device_array(index))
+        if index.numel == 0:
+            return 0
+        found = call_plugin(x, "gather", name, (as_device_array(out), as_device_array(x), dim, as_device_array(index)))
+        if found is not None:
+            raise IndexError(_bad_index(name, found, dim, x.shape[dim]))
         return 0
     describe(out, &o)
     describe(x, &a)
@@ -392,8 +469,12 @@ cdef int scatter(TensorBase out, int dim, TensorBase index, TensorBase src, int 
     cdef int64_t bad = 0
     cdef int status
     if table_of(out) == NULL:
-        out.storage.device.backend.scatter(("set", "add", "mul", "max", "min")[mode], as_device_array(out), dim,
-                                           as_device_array(index), as_device_array(src))
+        if index.numel == 0:
+            return 0
+        found = call_plugin(out, "scatter", name, (("set", "add", "mul", "max", "min")[mode], as_device_array(out), dim,
+                                                   as_device_array(index), as_device_array(src)))
+        if found is not None:
+            raise IndexError(_bad_index(name, found, dim, out.shape[dim]))
         return 0
     describe(out, &o)
     describe(index, &i)
@@ -415,7 +496,10 @@ cdef int matmul(TensorBase out, TensorBase a, TensorBase b, double beta) except 
     cdef int status
     cdef const tg_kernel_table* table = table_of(out)
     if table == NULL:
-        out.storage.device.backend.matmul(as_device_array(out), as_device_array(a), as_device_array(b), beta)
+        if out.numel and not a.numel:       # sums of no products
+            return 0 if beta else fill(out, 0)
+        if out.numel:
+            call_plugin(a, "matmul", "matmul", (as_device_array(out), as_device_array(a), as_device_array(b), beta))
         return 0
     describe(out, &o)
     describe(a, &x)
@@ -437,8 +521,9 @@ cdef int random(int kind, TensorBase out, uint64_t seed, uint64_t offset, double
     cdef int status
     cdef const tg_kernel_table* table = table_of(out)
     if table == NULL:
-        out.storage.device.backend.random(_random_names[kind], as_device_array(out), seed, offset,
-                                          lo if kind == 2 else p0, range if kind == 2 else p1)
+        if out.numel:
+            call_plugin(out, "random", _random_names[kind], (
+                _random_names[kind], as_device_array(out), seed, offset, lo if kind == 2 else p0, range if kind == 2 else p1))
         return 0
     describe(out, &o)
     with nogil:
@@ -448,15 +533,20 @@ cdef int random(int kind, TensorBase out, uint64_t seed, uint64_t offset, double
 
 cdef int randperm(TensorBase out, uint64_t seed, uint64_t offset) except -1:
     cdef tg_array o
-    describe(out, &o)
-    return check(out.storage.device.table.randperm(&o, seed, offset), "randperm", out)
+    cdef TensorBase host = out
+    if table_of(out) == NULL:       # a shuffle is sequential: the same one is drawn on the CPU
+        host = empty(out.ndim, out.shape, out.dtype, cpu_device)
+    describe(host, &o)
+    check(host.storage.device.table.randperm(&o, seed, offset), "randperm", out)
+    return 0 if host is out else copy(out, host)
 
 
 cdef int arange(TensorBase out, object start, object step) except -1:
     """out[i] = start + i * step; exact for integers of up to 53 bits, in double for the rest."""
     cdef tg_array o
     if table_of(out) == NULL:
-        out.storage.device.backend.arange(as_device_array(out), start, step)
+        if out.numel:
+            call_plugin(out, "arange", "arange", (as_device_array(out), start, step))
         return 0
     describe(out, &o)
     return check(out.storage.device.table.arange(&o, start, step), "arange", out)

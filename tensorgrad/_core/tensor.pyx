@@ -55,6 +55,8 @@ cdef bint _is_scalar_like(object x):
 
 cdef object _binary(Operator op, Operator reflected, object a, object b):
     """A binary slot; `reflected` swaps the operands of an operator that wants the tensor first."""
+    if isinstance(a, TensorBase) and (isinstance(b, TensorBase) or type(b) is float or type(b) is int):
+        return call2(op, a, b)
     if not _operand(a) or not _operand(b):
         return NotImplemented
     if not isinstance(a, TensorBase):
@@ -441,7 +443,7 @@ cdef class Tensor(TensorBase):
     @classmethod
     def _make_subclass(cls, TensorBase data, bint require_grad=False):
         """A tensor of class `cls` that shares the memory of `data` (a new leaf)."""
-        cdef TensorBase x = cls.__new__(cls)
+        cdef TensorBase x = Tensor.__new__(cls)
         cdef VersionCounter counter
         x.storage, x.dtype, x.offset, x.wrap = data.storage, data.dtype, data.offset, data.wrap
         set_geometry(x, data.ndim, data.shape, data.strides)
@@ -462,7 +464,7 @@ cdef class Tensor(TensorBase):
         if not isinstance(cls, type) or not issubclass(cls, TensorBase):
             raise TypeError("cls must be a type that inherits from tensorgrad.Tensor")
         shared = call1(handle("alias"), self)
-        x = cls.__new__(cls)
+        x = Tensor.__new__(cls)
         me = <TensorBase>shared
         x.storage, x.dtype, x.offset, x.wrap, x.version = me.storage, me.dtype, me.offset, me.wrap, me.version
         set_geometry(x, me.ndim, me.shape, me.strides)

@@ -54,6 +54,7 @@ cdef TensorBase wrap(TensorBase value, int level, int bdim):
     x = new_tensor(None, value.dtype, n, shape, strides, 0)
     x.wrap = Wrap.__new__(Wrap)
     x.wrap.value, x.wrap.level, x.wrap.bdim = value, level, bdim
+    x.wrap.owner = level_at(thread_state(), level)
     x.flags |= WRAPPED
     x.version = value.version
     return x
@@ -102,10 +103,22 @@ def put_tangent(TensorBase x, TensorBase tangent):
         x.flags |= HAS_TANGENT
 
 
+cdef bint belongs(TensorBase x, int level) except -1:
+    """Whether `x` is a tensor of the transform at `level`: of this one, not of one that has ended."""
+    if x.wrap is None or x.wrap.level != level:
+        return False
+    if not (<Level>x.wrap.owner).alive:
+        raise RuntimeError(
+            ("Either your tensor may have escaped from inside a function being vmapped and this is a user error" if x.wrap.bdim >= 0
+             else "A tensor has escaped from the function that was transformed (grad, vjp or jvp)")
+            + f": the transform of level {level} to which it belongs has ended. Return it from that function instead")
+    return True
+
+
 cdef object _unwrap(object x, int level):
     """An argument as the level below sees it."""
     if isinstance(x, TensorBase):
-        return (<TensorBase>x).wrap.value if level_of(<TensorBase>x) == level else x
+        return (<TensorBase>x).wrap.value if belongs(<TensorBase>x, level) else x
     if isinstance(x, tuple):
         for item in <tuple>x:
             if isinstance(item, TensorBase):
@@ -179,10 +192,10 @@ def jvp_below(Overload o, list args, list tangents, outs, bint linear):
 # ---- vmap ---------------------------------------------------------------------------------------------
 cdef bint _is_batched(object x, int level):
     if isinstance(x, TensorBase):
-        return level_of(<TensorBase>x) == level
+        return belongs(<TensorBase>x, level)
     if isinstance(x, tuple):
         for item in <tuple>x:
-            if isinstance(item, TensorBase) and level_of(<TensorBase>item) == level:
+            if isinstance(item, TensorBase) and belongs(<TensorBase>item, level):
                 return True
     return False
 
@@ -274,8 +287,9 @@ cdef list _align(Overload o, list args, int level, PyObject** a):
     """Elementwise: batch dimensions in front, ranks made equal by dimensions of size one behind them."""
     cdef int rank = 0, code
     cdef TensorBase x, v
-    for x in [x for x in args if isinstance(x, TensorBase)]:
-        rank = max(rank, x.ndim)
+    for arg in args:
+        if isinstance(arg, TensorBase):
+            rank = max(rank, (<TensorBase>arg).ndim)
     code = compute_dtype(o, a)      # of the logical shapes: a batch of scalars still promotes like a scalar
     result = []
     for i, arg in enumerate(args):
@@ -312,7 +326,7 @@ cdef object _by_dims(Overload o, list args, Level level, int depth):
         if isinstance(x, tuple) and len(x) and isinstance((<tuple>x)[0], TensorBase):
             ndim = (<TensorBase>(<tuple>x)[0]).ndim
             break
-    scalar = ndim == 0 and o.has_dims
+    scalar = ndim == 0 and any([(<Param>q).type == P_DIM or (<Param>q).type == P_DIMS for q in o.signature.params])
     for i, x in enumerate(args):
         p = <Param>o.signature.params[i]
         if isinstance(x, TensorBase):

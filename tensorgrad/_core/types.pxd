@@ -52,6 +52,7 @@ cdef class Wrap:
     cdef TensorBase value
     cdef int level
     cdef int bdim               # -1 unless the level is a vmap
+    cdef object owner           # the Level, of which the number may since have gone to another
 
 cdef class AutogradMeta:
     """The rarer part of a tensor's state."""
@@ -163,6 +164,7 @@ cdef object size_from(int ndim, const int64_t* dims)
 cdef NodeBase init_node(NodeBase node, object op, int n_edges, int n_outputs, int n_saved)
 cdef void set_edge(NodeBase node, int i, NodeBase target, int output_nr)
 cdef void set_output(NodeBase node, int i, TensorBase x) except *
+cdef NodeBase new_node(object type)
 cdef object make_node_type(str name, object base)
-cdef void release_saved(NodeBase node)
+cdef bint release_saved(NodeBase node)
 cdef int64_t next_sequence() noexcept

@@ -352,6 +352,33 @@ cdef TensorBase new_tensor(Storage storage, DType dtype, int ndim, const int64_t
 
 
 cdef TensorBase empty(int ndim, const int64_t* shape, DType dtype, Device device):
+    """An uninitialised, contiguous tensor."""
+    cdef TensorBase x
+    cdef int64_t numel = 1, step = 1
+    cdef int d
+    if ndim > INLINE_DIMS:
+        return _empty_big(ndim, shape, dtype, device)
+    x = tg_make(_tensor_type, _empty_tuple)
+    x.shape = &x.dims[0]
+    x.strides = &x.dims[INLINE_DIMS]
+    for d in range(ndim - 1, -1, -1):
+        if shape[d] != 0 and numel > (<int64_t>1 << 58) // shape[d]:
+            raise RuntimeError(f"Storage size calculation overflowed with sizes={[shape[i] for i in range(ndim)]}")
+        x.shape[d] = shape[d]
+        x.strides[d] = step
+        numel *= shape[d]
+        if shape[d] > 1:
+            step *= shape[d]
+    x.ndim, x.numel, x.dtype, x.flags = ndim, numel, dtype, CONTIGUOUS
+    x.storage = new_storage(numel * dtype.itemsize, device)
+    if thread_state().inference:
+        x.flags |= INFERENCE
+    else:
+        x.version = &x.storage.version
+    return x
+
+
+cdef TensorBase _empty_big(int ndim, const int64_t* shape, DType dtype, Device device):
     cdef int64_t strides[64]
     cdef int64_t numel = 1
     cdef int d
@@ -436,6 +463,11 @@ cdef object make_node_type(str name, object base):
     return made
 
 
+cdef NodeBase new_node(object type):
+    """An instance of a node type, without a Python call."""
+    return tg_make(<PyObject*>type, _empty_tuple)
+
+
 cdef NodeBase init_node(NodeBase node, object op, int n_edges, int n_outputs, int n_saved):
     global _sequence
     _sequence += 1
@@ -484,12 +516,17 @@ cdef void set_output(NodeBase node, int i, TensorBase x) except *:
         memcpy(m.big, x.shape, x.ndim * sizeof(int64_t))
 
 
-cdef void release_saved(NodeBase node):
-    """Drop what the node saved, so that memory goes as backward passes; running it again is an error."""
+cdef bint release_saved(NodeBase node):
+    """Drop the tensors that the node saved, so that memory goes as backward passes; True if there were any, after
+    which running the node again is an error. Shapes and numbers stay."""
     cdef int i
+    cdef bint any_released = False
     cdef PyObject* x
     cdef PyObject* unpack
     for i in range(node.n_saved):
+        if node.saved[i].kind == SAVED_NONE or node.saved[i].kind == SAVED_OBJECT:
+            continue
+        any_released = True
         x = node.saved[i].value
         unpack = node.saved[i].unpack
         node.saved[i].value = NULL
@@ -497,6 +534,7 @@ cdef void release_saved(NodeBase node):
         node.saved[i].kind = SAVED_NONE
         Py_XDECREF(x)
         Py_XDECREF(unpack)
+    return any_released
 
 
 # ---- statistics ----------------------------------------------------------------------------------

@@ -8,13 +8,16 @@ finds its history anew, by replaying its chain, when it is next asked for it.
 from cpython.object cimport PyObject
 
 from tensorgrad._core.grad_mode cimport thread_state
-from tensorgrad._core.graph cimport accumulator_of, node_name
+from tensorgrad._core.graph cimport accumulator_of
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_CUSTOM_FUNCTION, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT,
     VIEW_NO_GRAD, AutogradMeta, init_node, level_of, meta_of, set_edge, set_node_type, set_output, version_of)
 
-from tensorgrad._core.graph import move_retain
+from tensorgrad._core.graph import move_retain, short_name
+
+import threading
+import weakref
 
 cdef Operator op_clone = handle("clone")
 cdef Operator op_copy_ = handle("copy_")
@@ -69,6 +72,8 @@ cdef int refresh_view(TensorBase x) except -1:
     if x.version == NULL or meta.view_version == x.version[0]:
         return 0
     if meta.base.flags & REQUIRES_GRAD and meta.base.grad_fn is not None:
+        if meta.creation_meta != VIEW_DEFAULT:      # its chain is not all of its history
+            _refuse_write(x, meta, "its base or another view of its base has been modified inplace")
         before, before_depth = thread_state().grad, thread_state().depth
         thread_state().grad = 1
         thread_state().depth = level_of(x)
@@ -107,7 +112,7 @@ cdef int check_inplace(TensorBase x, object op, bint records) except -1:
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
             f"tensor before doing inplace update ('{op.__name__}').")
-    if x.flags & IS_VIEW:
+    if x.flags & IS_VIEW and thread_state().grad:
         refresh_view(x)
         if records or x.flags & REQUIRES_GRAD:
             _check_view_write(x, meta, op, records)
@@ -120,7 +125,6 @@ cdef int check_inplace(TensorBase x, object op, bint records) except -1:
 
 
 cdef int _check_view_write(TensorBase x, AutogradMeta meta, object op, bint records) except -1:
-    cdef str who
     if not thread_state().grad:
         return 0
     if meta.base.flags & REQUIRES_GRAD and meta.base.grad_fn is None:
@@ -128,29 +132,34 @@ cdef int _check_view_write(TensorBase x, AutogradMeta meta, object op, bint reco
             "a view of a leaf Variable that requires grad is being used in an in-place operation. "
             f"'{op.__name__}' would overwrite part of a leaf whose gradient is wanted: write under tensorgrad.no_grad(), or "
             "to a clone")
-    if meta.creation_meta == VIEW_DEFAULT:
-        return 0
-    who = f"Output {x.output_nr} of {node_name(x.grad_fn)}" if x.grad_fn is not None else "A view"
+    if meta.creation_meta != VIEW_DEFAULT:
+        _refuse_write(x, meta, f"is being modified inplace ('{op.__name__}')")
+    return 0
+
+
+cdef int _refuse_write(TensorBase x, AutogradMeta meta, str written) except -1:
+    """Say why history cannot account for a write to a view, or to the memory that it shows."""
+    cdef str who = f"Output {x.output_nr} of {short_name(x.grad_fn)} is a view" if x.grad_fn is not None else "A view"
     if meta.creation_meta == VIEW_MULTI_OUTPUT:
         raise RuntimeError(
-            f"{who} is a view and is being modified inplace. This view is the output of a function that returns multiple "
-            "views. Such functions do not allow the output views to be modified inplace. You should replace the inplace "
-            f"operation '{op.__name__}' by an out-of-place one.")
+            f"{who} and {written}. This view is the output of a function that returns multiple views. Such functions do not "
+            "allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+            .replace("A view and", "A view"))
     if meta.creation_meta == VIEW_CUSTOM_FUNCTION:
         raise RuntimeError(
-            f"{who} is a view and is being modified inplace. This view was created inside a custom Function (or because an "
-            "input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward "
-            "associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix "
-            "this by cloning the output of the custom Function.")
+            f"{who} and {written}. This view was created inside a custom Function (or because an input was returned as-is) and "
+            "the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, "
+            "leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom "
+            "Function.")
     if meta.creation_meta == VIEW_NO_GRAD:
-        raise RuntimeError(
-            f"{who} is a view and is being modified inplace. This view was created in the no_grad mode and is modified "
-            "inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can "
-            "clarify your code by moving both the view and the inplace either both inside the no_grad block (if you don't "
-            "want the inplace to be tracked) or both outside (if you want the inplace to be tracked).")
+        mode, block = "no_grad mode", "with grad mode enabled"
+    else:
+        mode, block = "inference mode", "in normal mode"
     raise RuntimeError(
-        f"{who} is a view and is being modified inplace. This view was created in inference mode and is modified inplace in "
-        "normal mode. Given that this use case is ambiguous and error-prone, it is forbidden: clone it first.")
+        f"A view was created in {mode} and {written} {block}. Given that this use case is ambiguous and error-prone, it is "
+        "forbidden. You can clarify your code by moving both the view and the inplace either both inside the "
+        f"{mode.replace(' mode', '').replace('inference', 'inference_mode')} block (if you don't want the inplace to be tracked) "
+        "or both outside (if you want the inplace to be tracked).")
 
 
 cdef int rebase_history(TensorBase x, NodeBase node, int output_nr) except -1:
@@ -204,6 +213,8 @@ cdef int set_tangent(TensorBase x, TensorBase tangent, bint written) except -1:
     """Give `x` a tangent; `written` in place, a view's tangent is the view of its base's."""
     cdef AutogradMeta meta = meta_of(x)
     cdef TensorBase base
+    if x.wrap is None:
+        _remember_dual(x)
     if written and x.flags & IS_VIEW and meta.tangent is None:
         base = meta.base
         if base.meta is None or base.meta.tangent is None:
@@ -216,3 +227,42 @@ cdef int set_tangent(TensorBase x, TensorBase tangent, bint written) except -1:
         meta.tangent = tangent
     x.flags |= HAS_TANGENT
     return 0
+
+
+# ---- the tangents of a forward_ad level, which end with it ------------------------------------------
+_duals = threading.local()
+
+
+cdef int _remember_dual(TensorBase x) except -1:
+    cdef list known = getattr(_duals, "known", None)
+    if known is None:
+        known = _duals.known = []
+        _duals.limit = 1024
+    known.append(weakref.ref(x))
+    if len(known) > _duals.limit:
+        known[:] = [reference for reference in known if reference() is not None]
+        _duals.limit = 1024 + 2 * len(known)
+    return 0
+
+
+def set_dual(TensorBase x, TensorBase tangent):
+    set_tangent(x, tangent, False)
+
+
+def clear_duals():
+    """Drop the tangents that this thread has given to tensors outside of transforms."""
+    cdef TensorBase x
+    for reference in getattr(_duals, "known", ()):
+        found = reference()
+        if found is not None:
+            x = <TensorBase>found
+            x.flags &= ~<unsigned int>HAS_TANGENT
+            if x.meta is not None:
+                x.meta.tangent = None
+    _duals.known = None
+
+
+def increment_version(TensorBase x):
+    """Count a write that happened outside of the operators; nothing to count for an inference tensor."""
+    if x.version != NULL:
+        x.version[0] += 1

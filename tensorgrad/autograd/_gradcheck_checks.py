@@ -13,10 +13,12 @@ import tensorgrad
 from tensorgrad.autograd import forward_ad
 from tensorgrad.autograd._numerical_jacobian import (
     NumericalJacobian,
+    as_tuple,
     continuous_outputs,
     contract,
     differentiable_outputs,
     directions,
+    is_continuous,
     numerical_jacobians,
     random_like,
     random_probe,
@@ -47,7 +49,7 @@ class _CutGradient(Function):
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: tensorgrad.Tensor) -> None:  # type: ignore[override]
+    def backward(ctx: Any, grad: tensorgrad.Tensor) -> Any:
         return None
 
 
@@ -271,20 +273,20 @@ class Check:
 
     def jvp(self, j: int, tangent: tensorgrad.Tensor, zeros: bool = True) -> list[tensorgrad.Tensor]:
         """The tangents of the outputs for a tangent of target `j`; the others get zeros, or none at all."""
-        moved = self.targets[j]
         with forward_ad.dual_level():
             arguments = []
             for value in self.inputs:
-                if is_target(value):
-                    primal = value.detach().requires_grad_()
-                    # By identity: a tensor that is given twice moves in both places.
-                    if value is moved:
-                        value = forward_ad.make_dual(primal, tangent)
-                    elif zeros:
-                        value = forward_ad.make_dual(primal, tensorgrad.zeros_like(primal))
-                    else:
-                        value = primal
-                arguments.append(value)
+                if not is_target(value):
+                    arguments.append(value)
+                    continue
+                primal = value.detach().requires_grad_()
+                # By identity: a tensor that is given twice moves in both places.
+                if value is self.targets[j]:
+                    arguments.append(forward_ad.make_dual(primal, tangent))
+                elif zeros:
+                    arguments.append(forward_ad.make_dual(primal, tensorgrad.zeros_like(primal)))
+                else:
+                    arguments.append(primal)
             tangents = []
             for out in differentiable_outputs(self.func(*arguments)):
                 dual = forward_ad.unpack_dual(out)
@@ -334,13 +336,30 @@ class Check:
 
     def batched_forward(self) -> None:
         """Forward mode over a batch of tangents gives what a loop over them gives."""
+        results = as_tuple(self.func(*self.inputs))
+        kept = [place for place, out in enumerate(results) if is_continuous(out) and out.requires_grad]
+        primals = tuple(target.detach() for target in self.targets)
+
+        def outputs_of(*targets: tensorgrad.Tensor) -> tuple[tensorgrad.Tensor, ...]:
+            fresh = iter(targets)
+            found = as_tuple(
+                self.func(*[next(fresh) if is_target(value) else value for value in self.inputs])
+            )
+            return tuple(found[place] for place in kept)
+
         for j, target in enumerate(self.targets):
+
+            def batch_member(
+                tangent: tensorgrad.Tensor, moved: tensorgrad.Tensor = target
+            ) -> tuple[tensorgrad.Tensor, ...]:
+                # A transform and not `self.jvp`: transforms nest, whereas requires_grad_() is refused in one.
+                tangents = tuple(tangent if x is moved else tensorgrad.zeros_like(x) for x in self.targets)
+                return tuple(tensorgrad.func.jvp(outputs_of, primals, tangents)[1])
+
             tangents = [random_like(target, self.rng) for _ in range(2)]
             looped = [self.jvp(j, tangent) for tangent in tangents]
             try:
-                batched = tensorgrad.func.vmap(lambda tangent, j=j: tuple(self.jvp(j, tangent)))(
-                    tensorgrad.stack(tangents)
-                )
+                batched = tensorgrad.func.vmap(batch_member)(tensorgrad.stack(tangents))
             except RuntimeError as error:
                 raise GradcheckError(
                     f"While computing batched gradients, got: {error}\n\nforward mode works for one tangent "

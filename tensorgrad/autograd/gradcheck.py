@@ -32,7 +32,10 @@ def _validate_inputs(inputs: tuple[Any, ...]) -> None:
                 "This check will likely fail.",
                 stacklevel=3,
             )
-        if any(stride == 0 and size > 1 for stride, size in zip(value.stride(), value.shape, strict=True)):
+        overlaps = [
+            stride == 0 and size > 1 for stride, size in zip(value.stride(), value.shape, strict=True)
+        ]
+        if any(overlaps) and value.numel():
             raise RuntimeError(
                 f"The {index}th input has a dimension with stride 0. gradcheck only supports inputs that "
                 "are non-overlapping to be able to compute the numerical gradients correctly. You should "

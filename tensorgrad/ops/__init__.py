@@ -4,13 +4,16 @@ from tensorgrad._core.operator import all_operators, check_handles
 from tensorgrad._core.tensor import add_method
 from tensorgrad.ops import (  # noqa: F401
     binary,
+    contraction,
     creation,
     indexing,
+    loss,
     matmul,
     nn,
     random,
     reduction,
     shape,
+    special,
     unary,
 )
 
@@ -26,7 +29,6 @@ def public_names():
     """``(name, operator, is_function, is_method)`` for each public name of an operator, aliases included."""
     names = []
     for name, op in all_operators().items():
-        if not op.overloads: continue
         options = op.overloads[0].options
         if options.get("internal"):
             continue
@@ -49,6 +51,5 @@ def install_methods():
             add_method(name, op)
 
 
-import os
-os.environ.get("TG_DEV") or check_handles()
+check_handles()
 install_methods()

@@ -180,10 +180,11 @@ cdef extern from *:
     TG_BINARY(atan2, FLOAT, tg_atan2(x, y))
     TG_BINARY(hypot, FLOAT, tg_hypot(x, y))
     TG_BINARY(logaddexp, FLOAT, x == y && x - x != x - x ? x : tg_max(x, y) + tg_log1p(tg_exp(-tg_abs(x - y))))
+    TG_BINARY(copysign, FLOAT, copysign(x, y))
     TG_TERNARY(lerp, FLOAT_AND_COMPLEX, x + z * (y - x))
     TG_SELECT(where, NUMERIC, x ? y : z)
     """
-    const tg_kernel tg_k_maximum, tg_k_minimum, tg_k_clamp, tg_k_atan2, tg_k_hypot, tg_k_logaddexp, tg_k_lerp, tg_k_where
+    const tg_kernel tg_k_maximum, tg_k_minimum, tg_k_clamp, tg_k_atan2, tg_k_hypot, tg_k_logaddexp, tg_k_lerp, tg_k_where, tg_k_copysign
 
 
 def _share(wins, equal):
@@ -234,6 +235,10 @@ elementwise(<size_t>&tg_k_hypot, "hypot(Tensor self, Tensor other)", to_float=Tr
 elementwise(<size_t>&tg_k_logaddexp, "logaddexp(Tensor self, Tensor other)", to_float=True, inplace=False,
             partials={"self": lambda self, out: exp(self - out), "other": lambda other, out: exp(other - out)},
             reference="np.logaddexp(self, other)", doc="``log(exp(self) + exp(other))``, without overflow in between.")
+elementwise(<size_t>&tg_k_copysign, "copysign(Tensor self, Operand other)", to_float=True,
+            partials={"self": lambda self, out: where(self == 0, 0, out / self), "other": 0},
+            reference="np.copysign(self, other)", domain=(0.3, 2.0),
+            doc="The magnitude of `self` with the sign of `other`.")
 elementwise(<size_t>&tg_k_lerp, "lerp(Tensor self, Tensor end, Operand weight)",
             partials={"self": lambda weight: 1 - weight, "end": lambda weight: weight,
                       "weight": lambda self, end: end - self},

@@ -307,7 +307,7 @@ def _copy_into(TensorBase self, TensorBase src, non_blocking):
     primitives.copy(self, wide)
 
 
-operator("copy_(Tensor! self, Tensor src, bool non_blocking=False)", _copy_into,
+operator("copy_(Tensor! self, Tensor src, bool non_blocking=False)", _copy_into, across_devices=True,
          vjp={"self": lambda: None, "src": lambda grad: grad},
          jvp=lambda self, src_t: zeros_like(self) if src_t is None else expand(src_t, self.shape), function=False,
          node="copy", doc="Copy the elements of `src` into this tensor, broadcast and converted; returns this tensor.")

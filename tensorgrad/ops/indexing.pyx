@@ -204,6 +204,9 @@ cdef Plan make_plan(TensorBase x, tuple indices):
         size = x.shape[d]
         t = i if i.dtype is dtype_of(TG_I64) else to(i, dtype_of(TG_I64))
         if t.storage.device is not x.storage.device:
+            if t.storage.device.table == NULL:
+                raise RuntimeError(f"indices should be either on cpu or on the same device as the indexed tensor ({x.storage.device}), "
+                                   f"but one is on {t.storage.device}")
             t = to(t, x.storage.device)
         t = checked(t, size, d)
         linear = t if linear is None else linear + t * step
@@ -264,6 +267,11 @@ def _put_values(TensorBase self, tuple indices, TensorBase values, int mode):
     if p.adjacent and p.first:
         result_shape = p.rest[:p.first] + p.index_shape + p.rest[p.first:]
     n = len(p.index_shape)
+    if values.storage.device is not self.storage.device:
+        if values.ndim or values.storage.device.table == NULL:
+            raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, {self.storage.device} "
+                               f"and {values.storage.device}! (index_put_: move one of them with .to(device))")
+        values = to(values, self.storage.device)
     if shape_tuple(values) != result_shape:
         try:
             values = expand(values, result_shape)
@@ -382,6 +390,7 @@ operator("index_backward(Tensor grad_output, Size sizes, Indices indices)", _ind
          vjp={"grad_output": lambda grad, indices: index(grad, indices)}, jvp="linear", method=False, internal=True,
          doc="Gradients summed at the places where `index` read: its transpose.")
 operator("index_put_(Tensor! self, Indices indices, Tensor values, bool accumulate=False)", _index_put, batch=_index_put_batch,
+         across_devices=True,
          vjp={"self": lambda grad, indices, accumulate: grad if accumulate else handle("index_put")(grad, indices, zeros((), dtype=grad.dtype, device=grad.device)),
               "values": lambda grad, indices: index(grad, indices)},
          jvp=lambda self, self_t, indices, values, values_t, accumulate: handle("index_put")(

@@ -141,12 +141,11 @@ cdef extern from *:
     TG_UNARY(relu, INTEGER_AND_FLOAT, x > 0 ? x : (x != x ? x : (T)0))
     TG_UNARY(erf, FLOAT, tg_erf(x))
     TG_UNARY(erfc, FLOAT, tg_erfc(x))
-    TG_UNARY(lgamma, FLOAT, tg_lgamma(x))
     TG_BINARY(tanh_backward, FLOAT, x * (1 - y * y))
     TG_BINARY(sigmoid_backward, FLOAT, x * y * (1 - y))
     TG_BINARY(threshold_backward, INTEGER_AND_FLOAT, y > 0 ? x : (T)0)
     """
-    const tg_kernel tg_k_sigmoid, tg_k_relu, tg_k_erf, tg_k_erfc, tg_k_lgamma
+    const tg_kernel tg_k_sigmoid, tg_k_relu, tg_k_erf, tg_k_erfc
     const tg_kernel tg_k_tanh_backward, tg_k_sigmoid_backward, tg_k_threshold_backward
 
 elementwise(<size_t>&tg_k_sigmoid, "sigmoid(Tensor self)", to_float=True, partials={"self": lambda out: out * (1 - out)},

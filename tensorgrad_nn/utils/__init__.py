@@ -1,6 +1,11 @@
 """Helpers for gradients and parameters, and hook handles."""
 
-from tensorgrad_nn.utils.clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
+from tensorgrad_nn.utils.clip_grad import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
 from tensorgrad_nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 
 __all__ = [

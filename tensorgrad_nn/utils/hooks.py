@@ -70,7 +70,11 @@ class RemovableHandle:
 
 
 def add_hook(
-    hooks: OrderedDict[int, Any], hook: Any, *, prepend: bool = False, marks: tuple[OrderedDict[int, Any], ...] = ()
+    hooks: OrderedDict[int, Any],
+    hook: Any,
+    *,
+    prepend: bool = False,
+    marks: tuple[OrderedDict[int, Any], ...] = (),
 ) -> RemovableHandle:
     """Add `hook` to `hooks`, record its id in each of `marks`, and return its handle."""
     handle = RemovableHandle(hooks, extra_dict=list(marks))

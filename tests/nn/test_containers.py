@@ -57,7 +57,7 @@ def test_sequential_operators():
     assert len(model * 3) == len(3 * model) == 3
     model += nn.Sequential(nn.Tanh())
     model *= 2
-    assert [name for _, name in names(model)] == ["ReLU", "Tanh", "ReLU", "Tanh"] or len(model) == 4
+    assert [type(module).__name__ for module in model] == ["ReLU", "Tanh", "ReLU", "Tanh"]
     with pytest.raises(ValueError, match="add operator supports only objects of Sequential class"):
         model + [nn.ReLU()]
     with pytest.raises(ValueError, match="Non-positive multiplication factor 0"):
@@ -116,13 +116,15 @@ def test_module_dict():
     assert names(modules) == [("a", "Identity"), ("b", "Tanh"), ("c", "Sigmoid")]
     assert list(modules.keys()) == list(modules) == ["a", "b", "c"]
     assert [key for key, _ in modules.items()] == ["a", "b", "c"]
-    assert list(modules.values())[0] is modules.pop("a")
+    assert next(iter(modules.values())) is modules.pop("a")
     assert "a" not in modules and len(modules) == 2
     with pytest.raises(KeyError):
         modules["a"]
     with pytest.raises(KeyError, match="attribute 'keys' already exists"):
         modules["keys"] = nn.ReLU()
-    with pytest.raises(TypeError, match="ModuleDict.update should be called with an iterable of key/value pairs"):
+    with pytest.raises(
+        TypeError, match="ModuleDict.update should be called with an iterable of key/value pairs"
+    ):
         modules.update(3)
     with pytest.raises(ValueError, match="ModuleDict update sequence element #0 has length 3; 2 is required"):
         modules.update([(1, 2, 3)])
@@ -147,7 +149,9 @@ def test_parameter_list():
     assert len(values[1:3]) == 2
     with pytest.raises(IndexError, match="index 9 is out of range"):
         values[9]
-    with pytest.raises(TypeError, match="ParameterList.extend should be called with an iterable, but got Tensor"):
+    with pytest.raises(
+        TypeError, match="ParameterList.extend should be called with an iterable, but got Tensor"
+    ):
         values.extend(tensorgrad.ones(2))
     with pytest.raises(RuntimeError, match="ParameterList should not be called."):
         values(1)

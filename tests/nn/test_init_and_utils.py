@@ -26,7 +26,12 @@ def empty():
         (init.xavier_uniform_, 0.0, math.sqrt(2 / 300), (-math.sqrt(6 / 300), math.sqrt(6 / 300))),
         (lambda t: init.xavier_normal_(t, gain=2.0), 0.0, 2 * math.sqrt(2 / 300), None),
         (init.kaiming_uniform_, 0.0, math.sqrt(2 / 100), (-math.sqrt(6 / 100), math.sqrt(6 / 100))),
-        (lambda t: init.kaiming_normal_(t, mode="fan_out", nonlinearity="tanh"), 0.0, 5 / 3 / math.sqrt(200), None),
+        (
+            lambda t: init.kaiming_normal_(t, mode="fan_out", nonlinearity="tanh"),
+            0.0,
+            5 / 3 / math.sqrt(200),
+            None,
+        ),
         (lambda t: init.kaiming_uniform_(t, a=math.sqrt(5)), 0.0, 0.2 / math.sqrt(12), (-0.1, 0.1)),
         (init.trunc_normal_, 0.0, 0.8796, (-2.0, 2.0)),
     ],
@@ -63,7 +68,9 @@ def test_constants():
 
 
 def test_gains():
-    assert init.calculate_gain("linear") == init.calculate_gain("sigmoid") == init.calculate_gain("conv2d") == 1
+    assert (
+        init.calculate_gain("linear") == init.calculate_gain("sigmoid") == init.calculate_gain("conv2d") == 1
+    )
     assert init.calculate_gain("tanh") == 5 / 3
     assert init.calculate_gain("relu") == math.sqrt(2)
     assert init.calculate_gain("selu") == 0.75
@@ -107,7 +114,9 @@ def test_clip_grad_norm(order, norm, bound):
 def test_clip_grad_norm_corner_cases():
     assert utils.clip_grad_norm_([], 1.0).item() == 0.0
     (parameter,) = with_gradients([math.inf, 1.0])
-    with pytest.raises(RuntimeError, match="The total norm of order 2.0 for gradients from `parameters` is non-finite"):
+    with pytest.raises(
+        RuntimeError, match="The total norm of order 2.0 for gradients from `parameters` is non-finite"
+    ):
         utils.clip_grad_norm_(parameter, 1.0, error_if_nonfinite=True)
     assert utils.clip_grad_norm_(parameter, 1.0).item() == math.inf
 

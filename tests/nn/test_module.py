@@ -11,7 +11,7 @@ import tensorgrad_nn as nn
 
 class TinyModel(nn.Module):
     def __init__(self):
-        super(TinyModel, self).__init__()
+        super().__init__()
         self.layer1 = nn.Linear(4, 3)
         self.relu = nn.ReLU()
         self.layer2 = nn.Linear(3, 2)
@@ -68,7 +68,9 @@ def test_missing_forward():
     class NoForward(nn.Module):
         pass
 
-    with pytest.raises(NotImplementedError, match=r'Module \[NoForward\] is missing the required "forward" function'):
+    with pytest.raises(
+        NotImplementedError, match=r'Module \[NoForward\] is missing the required "forward" function'
+    ):
         NoForward()(1)
 
 
@@ -130,7 +132,8 @@ def test_assignment_of_the_wrong_type():
         (
             "p",
             tensorgrad.ones(1),
-            "cannot assign 'tensorgrad.FloatTensor' as parameter 'p' (tensorgrad_nn.Parameter or None expected)",
+            "cannot assign 'tensorgrad.FloatTensor' as parameter 'p' (tensorgrad_nn.Parameter or "
+            "None expected)",
         ),
         (
             "b",
@@ -150,9 +153,9 @@ def test_names_that_are_refused(register):
     method = getattr(nn.Module(), register)
     with pytest.raises(TypeError, match=f"{kind} name should be a string. Got int"):
         method(3, None)
-    with pytest.raises(KeyError, match=f"{kind} name can't be empty string"):
+    with pytest.raises(KeyError, match=f"{kind} name can.+t be empty string"):
         method("", None)
-    with pytest.raises(KeyError, match=f"{kind} name can't contain"):
+    with pytest.raises(KeyError, match=f"{kind} name can.+t contain"):
         method("a.b", None)
     with pytest.raises(KeyError, match="attribute 'forward' already exists"):
         method("forward", None)
@@ -200,7 +203,7 @@ def test_buffers():
     assert [name for name, _ in module.named_buffers()] == ["saved", "temporary"]
     assert list(module.state_dict()) == ["saved"]
     assert module.nothing is None
-    assert type(module.temporary) is tensorgrad.Tensor
+    assert type(module.temporary) is type(module.saved)
     assert isinstance(module.temporary, nn.Buffer) and not isinstance(module.saved, nn.Buffer)
     module.saved = tensorgrad.full((1,), 5.0)
     assert [buffer.tolist() for buffer in module.buffers()] == [[5.0], [0.0]]

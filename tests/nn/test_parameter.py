@@ -10,7 +10,10 @@ import tensorgrad_nn as nn
 
 
 def test_repr():
-    assert repr(nn.Parameter(tensorgrad.ones(2))) == "Parameter containing:\ntensor([1., 1.], requires_grad=True)"
+    assert (
+        repr(nn.Parameter(tensorgrad.ones(2)))
+        == "Parameter containing:\ntensor([1., 1.], requires_grad=True)"
+    )
     assert repr(nn.Parameter(tensorgrad.ones(2), False)) == "Parameter containing:\ntensor([1., 1.])"
 
 

@@ -22,7 +22,7 @@ def test_keys_metadata_and_sharing():
     model = tiny()
     state = model.state_dict()
     assert list(state) == ["layer1.weight", "layer1.bias", "layer2.weight", "layer2.bias"]
-    assert state._metadata == OrderedDict([("", {"version": 1}), ("layer1", {"version": 1}), ("layer2", {"version": 1})])
+    assert state._metadata == OrderedDict((path, {"version": 1}) for path in ("", "layer1", "layer2"))
     assert not state["layer1.bias"].requires_grad
     state["layer1.bias"].fill_(4.0)
     assert model.layer1.bias.tolist() == [4.0, 4.0, 4.0]
@@ -71,14 +71,21 @@ def test_unexpected_keys():
 
 
 def test_everything_wrong_at_once():
-    state = {"layer1.weight": tensorgrad.ones(2), "layer1.bias": 3, "layer2.weight": tensorgrad.ones(1, 3), "x": 1}
+    state = {
+        "layer1.weight": tensorgrad.ones(2),
+        "layer1.bias": 3,
+        "layer2.weight": tensorgrad.ones(1, 3),
+        "x": 1,
+    }
     assert message(state) == (
         "Error(s) in loading state_dict for TinyModel:\n"
         '\tMissing key(s) in state_dict: "layer2.bias". \n'
         '\tUnexpected key(s) in state_dict: "x". \n'
-        f"\tsize mismatch for layer1.weight: copying a param with shape {tensorgrad.ones(2).shape} from checkpoint, "
+        f"\tsize mismatch for layer1.weight: copying a param with shape {tensorgrad.ones(2).shape} "
+        "from checkpoint, "
         f"the shape in current model is {tensorgrad.ones(3, 2).shape}.\n"
-        '\tWhile copying the parameter named "layer1.bias", expected tensorgrad.Tensor or Tensor-like object from '
+        '\tWhile copying the parameter named "layer1.bias", expected tensorgrad.Tensor or '
+        "Tensor-like object from "
         "checkpoint but received <class 'int'>"
     )
 
@@ -155,7 +162,9 @@ def test_saving_hooks():
     log = []
     layer = nn.Linear(1, 1)
     layer.register_state_dict_pre_hook(lambda module, prefix, keep_vars: log.append((prefix, keep_vars)))
-    handle = layer.register_state_dict_post_hook(lambda module, state, prefix, metadata: log.append(list(state)))
+    handle = layer.register_state_dict_post_hook(
+        lambda module, state, prefix, metadata: log.append(list(state))
+    )
     layer.state_dict()
     assert log == [("", False), ["weight", "bias"]]
     handle.remove()
@@ -170,9 +179,13 @@ def test_loading_hooks():
     log = []
     model = nn.Sequential(nn.Linear(1, 1))
     layer = model[0]
-    layer.register_load_state_dict_pre_hook(lambda module, state, prefix, *rest: log.append((module is layer, prefix)))
+    layer.register_load_state_dict_pre_hook(
+        lambda module, state, prefix, *rest: log.append((module is layer, prefix))
+    )
     layer.register_load_state_dict_post_hook(lambda module, keys: keys.missing_keys.clear())
-    assert repr(model.load_state_dict({"0.weight": tensorgrad.ones(1, 1)})) == "<All keys matched successfully>"
+    assert (
+        repr(model.load_state_dict({"0.weight": tensorgrad.ones(1, 1)})) == "<All keys matched successfully>"
+    )
     assert log == [(True, "0.")]
     layer.register_load_state_dict_post_hook(lambda module, keys: 3)
     with pytest.raises(AssertionError, match="are not expected to return new values"):

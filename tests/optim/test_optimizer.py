@@ -40,11 +40,19 @@ def test_groups():
 def test_groups_that_are_refused():
     shared = parameter()
     for params, error, message in [
-        (shared, TypeError, "params argument given to the optimizer should be an iterable of Tensors or dicts"),
+        (
+            shared,
+            TypeError,
+            "params argument given to the optimizer should be an iterable of Tensors or dicts",
+        ),
         ([], ValueError, "optimizer got an empty parameter list"),
         ([3], TypeError, "optimizer can only optimize Tensors, but one of the params is int"),
         ([shared * 2], ValueError, "can't optimize a non-leaf Tensor"),
-        ([{"params": {shared}}], TypeError, "optimizer parameters need to be organized in ordered collections"),
+        (
+            [{"params": {shared}}],
+            TypeError,
+            "optimizer parameters need to be organized in ordered collections",
+        ),
         ([{"params": [shared]}, {"params": [shared]}], ValueError, "some parameters appear in more than one"),
         ([{"params": [shared]}, shared], TypeError, "param_group must be a dict, but got"),
         ([{"lr": 3}], KeyError, "params"),
@@ -102,7 +110,9 @@ def test_base_class():
 def test_step_hooks():
     log = []
     optimizer = optim.SGD([parameter()])
-    handle = optimizer.register_step_pre_hook(lambda self, args, kwargs: log.append(("pre", len(args), list(kwargs))))
+    handle = optimizer.register_step_pre_hook(
+        lambda self, args, kwargs: log.append(("pre", len(args), list(kwargs)))
+    )
     optimizer.register_step_post_hook(lambda self, args, kwargs: log.append(("post", self is optimizer)))
     optimizer.step(closure=lambda: 3)
     handle.remove()
@@ -112,7 +122,9 @@ def test_step_hooks():
     assert optimizer.step() == 9
     handle.remove()
     optimizer.register_step_pre_hook(lambda self, args, kwargs: 3)
-    with pytest.raises(RuntimeError, match=r"must return None or a tuple of \(new_args, new_kwargs\), but got 3."):
+    with pytest.raises(
+        RuntimeError, match=r"must return None or a tuple of \(new_args, new_kwargs\), but got 3."
+    ):
         optimizer.step()
 
 

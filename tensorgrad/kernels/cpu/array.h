@@ -36,6 +36,8 @@ typedef struct {
     const int64_t *strides;
     int32_t ndim;
     int32_t dtype;
+    int64_t numel;       /* filled in for elementwise kernels, which take a short way */
+    int32_t contiguous;  /* when all operands are contiguous or single elements */
 } tg_array;
 
 typedef float complex tg_c64;

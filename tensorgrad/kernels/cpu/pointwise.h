@@ -7,9 +7,42 @@
 
 enum { TG_TILE = 512 };
 
+/* The short way: every operand contiguous and of the loop's own type, or a single element, which is
+ * repeated in a tile. Returns 0 when that is not so. */
+static inline int tg_pointwise_flat(tg_loop loop, int n_inputs, const int *type, const tg_array *out, const tg_array *in) {
+    const int64_t n = out->numel;
+    int single[TG_MAX_INPUTS], any_single = 0;
+    if (!out->contiguous || out->dtype != type[0]) return 0;
+    for (int i = 0; i < n_inputs; i++) {
+        if (!in[i].contiguous || in[i].dtype != type[i + 1]) return 0;
+        single[i] = in[i].ndim == 0 && n != 1;
+        if (!single[i] && in[i].numel != n) return 0;
+        any_single |= single[i];
+    }
+    char *p[1 + TG_MAX_INPUTS] = {out->data};
+    for (int i = 0; i < n_inputs; i++) p[i + 1] = in[i].data;
+    if (!any_single) {
+        loop(p, n);
+        return 1;
+    }
+    _Alignas(64) char tile[TG_MAX_INPUTS][TG_TILE * 16];
+    for (int i = 0; i < n_inputs; i++) {
+        if (!single[i]) continue;
+        tg_load_tile(tile[i], in[i].data, 0, (int)tg_itemsize(type[i + 1]), tg_min64(n, TG_TILE));
+        p[i + 1] = tile[i];
+    }
+    for (int64_t at = 0; at < n; at += TG_TILE) {
+        loop(p, tg_min64(TG_TILE, n - at));
+        p[0] += TG_TILE * tg_itemsize(type[0]);
+        for (int i = 0; i < n_inputs; i++)
+            if (!single[i]) p[i + 1] += TG_TILE * tg_itemsize(type[i + 1]);
+    }
+    return 1;
+}
+
 /* `in` holds k->n_inputs arrays; an input has the output's shape, or no dimensions at all (a scalar). */
 static int tg_pointwise(const tg_kernel *k, int dtype, const tg_array *out, const tg_array *in) {
-    const int64_t zeros[TG_MAX_DIMS] = {0};
+    static const int64_t zeros[TG_MAX_DIMS];
     const int compute = dtype == TG_F16 || dtype == TG_BF16 ? TG_F32 : dtype;
     const tg_loop loop = k->loop[compute];
     const int n_operands = 1 + k->n_inputs;
@@ -21,6 +54,8 @@ static int tg_pointwise(const tg_kernel *k, int dtype, const tg_array *out, cons
     operand[0] = out;
     type[0] = k->bool_output ? TG_BOOL : (k->real_output && compute == TG_C64) ? TG_F32
               : (k->real_output && compute == TG_C128) ? TG_F64 : compute;
+    for (int i = 0; i < k->n_inputs; i++) type[i + 1] = i == 0 && k->bool_first ? TG_BOOL : compute;
+    if (tg_pointwise_flat(loop, k->n_inputs, type, out, in)) return TG_OK;
     for (int i = 0; i < k->n_inputs; i++) {
         widened[i] = in[i];
         if (in[i].ndim == 0) {
@@ -29,7 +64,6 @@ static int tg_pointwise(const tg_kernel *k, int dtype, const tg_array *out, cons
         }
         widened[i].shape = out->shape;
         operand[i + 1] = &widened[i];
-        type[i + 1] = i == 0 && k->bool_first ? TG_BOOL : compute;
     }
     tg_iter it;
     tg_iter_init(&it, n_operands, operand);

@@ -1,0 +1,259 @@
+"""The recorded graph: its nodes and edges, and hooks on what it saves and computes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from tensorgrad._core.engine import current_run, gradient_edge_of, will_execute
+from tensorgrad._core.grad_mode import pop_saved_hooks, push_saved_hooks
+from tensorgrad._core.graph import Node
+from tensorgrad._core.hooks import RemovableHandle
+from tensorgrad._core.tensor import Tensor
+from tensorgrad._core.view import increment_version as _increment_version
+
+__all__ = [
+    "GradientEdge",
+    "Node",
+    "disable_saved_tensors_hooks",
+    "get_gradient_edge",
+    "increment_version",
+    "register_multi_grad_hook",
+    "save_on_cpu",
+    "saved_tensors_hooks",
+]
+
+
+class GradientEdge(NamedTuple):
+    """Where a gradient goes: what `tensorgrad.autograd.grad` and `backward` take in place of a tensor.
+
+    Attributes
+    ----------
+    node : Node
+    output_nr : int
+        Which output of the node.
+    ownership_token : object, optional
+        Something to be kept alive with the edge.
+    """
+
+    node: Node
+    output_nr: int
+    ownership_token: Any = None
+
+
+def get_gradient_edge(tensor: Tensor) -> GradientEdge:
+    """The edge that the gradient of `tensor` takes.
+
+    Examples
+    --------
+    >>> import tensorgrad
+    >>> x = tensorgrad.tensor([1.0, 2.0], requires_grad=True)
+    >>> edge = tensorgrad.autograd.graph.get_gradient_edge(x * 3)
+    >>> tensorgrad.autograd.grad(edge, x, tensorgrad.ones(2))
+    (tensor([3., 3.]),)
+    """
+    node, output_nr = gradient_edge_of(tensor)
+    if node is None:
+        raise RuntimeError(
+            "It is not possible to get the gradient edge for a Tensor that does not require gradients"
+        )
+    return GradientEdge(node, output_nr)
+
+
+def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
+    """Count a write to `tensor` that tensorgrad did not see, so that backward notices it."""
+    tensors = (tensor,) if isinstance(tensor, Tensor) else tensor
+    if not isinstance(tensors, Iterable):
+        raise RuntimeError("increment_version expect a Iterable[Tensor] as input")
+    for x in tensors:
+        if not isinstance(x, Tensor):
+            raise RuntimeError(f"increment_version expect each element to be a Tensor, got {type(x).__name__}")
+        _increment_version(x)
+
+
+# Saved tensors -------------------------------------------------------------------------------------
+
+
+class _SavedHooks(threading.local):
+    """Of this thread: how many pairs of hooks are in force, and why none may be."""
+
+    active = 0
+    refusals: tuple[str, ...] = ()
+
+
+_saved_hooks = _SavedHooks()
+
+
+class saved_tensors_hooks:
+    """The block in which tensors saved for backward go through two functions.
+
+    Parameters
+    ----------
+    pack_hook : callable
+        ``pack_hook(tensor)`` is called when a tensor is saved, and its result is kept instead.
+    unpack_hook : callable
+        ``unpack_hook(packed)`` is called when backward needs the tensor, and returns it.
+
+    Examples
+    --------
+    >>> import tensorgrad
+    >>> from tensorgrad.autograd.graph import saved_tensors_hooks
+    >>> x = tensorgrad.tensor([1.0, 2.0], requires_grad=True)
+    >>> with saved_tensors_hooks(lambda x: x.detach().numpy(), tensorgrad.from_numpy):
+    ...     y = x * x
+    >>> y.sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ("pack_hook", "unpack_hook")
+
+    def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
+        self.pack_hook = pack_hook
+        self.unpack_hook = unpack_hook
+
+    def __enter__(self) -> None:
+        if _saved_hooks.refusals:
+            raise RuntimeError(_saved_hooks.refusals[-1])
+        push_saved_hooks(self.pack_hook, self.unpack_hook)
+        _saved_hooks.active += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _saved_hooks.active -= 1
+        pop_saved_hooks()
+
+
+class save_on_cpu(saved_tensors_hooks):
+    """The block in which what is saved for backward is kept on the CPU and returns to its device when needed.
+
+    Parameters
+    ----------
+    pin_memory : bool, default: False
+        For PyTorch's signature; tensorgrad has no pinned memory.
+    device_type : str, default: "cuda"
+        For PyTorch's signature.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
+        def pack(tensor: Tensor) -> tuple[Any, Tensor]:
+            kept = tensor.detach()
+            # A copy in any case: a later write to the tensor must not reach what was saved.
+            return tensor.device, kept.clone() if kept.is_cpu else kept.to("cpu")
+
+        def unpack(packed: tuple[Any, Tensor]) -> Tensor:
+            device, tensor = packed
+            return tensor.to(device)
+
+        super().__init__(pack, unpack)
+
+
+@contextmanager
+def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
+    """The block in which `saved_tensors_hooks` raises ``RuntimeError(error_message)``."""
+    if _saved_hooks.active:
+        raise RuntimeError(error_message)
+    before = _saved_hooks.refusals
+    _saved_hooks.refusals = (*before, error_message)
+    try:
+        yield
+    finally:
+        _saved_hooks.refusals = before
+
+
+# Hooks on several gradients -------------------------------------------------------------------------
+
+
+class _MultiHandle(RemovableHandle):
+    """Takes out one hook for each of several tensors."""
+
+    __slots__ = ("_handles",)
+
+    def __init__(self, handles: Sequence[RemovableHandle]) -> None:
+        self._handles = tuple(handles)
+
+    def remove(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+
+def register_multi_grad_hook(
+    tensors: Sequence[Tensor], fn: Callable[[Any], None], *, mode: str = "all"
+) -> RemovableHandle:
+    """Call a function when the gradients of several tensors have been computed.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        All require grad.
+    fn : callable
+        With "all": ``fn(gradients)``, once for each backward that reaches any of the tensors and when all
+        that it reaches are done, with None for the others. With "any": ``fn(gradient)``, with the first one.
+    mode : {"all", "any"}
+
+    Returns
+    -------
+    RemovableHandle
+
+    Examples
+    --------
+    >>> import tensorgrad
+    >>> a = tensorgrad.tensor(2.0, requires_grad=True)
+    >>> b = tensorgrad.tensor(3.0, requires_grad=True)
+    >>> handle = tensorgrad.autograd.graph.register_multi_grad_hook([a, b], print)
+    >>> (a * b).backward()
+    [tensor(3.), tensor(2.)]
+    >>> handle.remove()
+    """
+    if mode not in ("all", "any"):
+        raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    for i, x in enumerate(tensors):
+        if not x.requires_grad:
+            raise AssertionError(f"Expected gradient function to be set (tensor {i} does not require grad)")
+    lock = threading.Lock()
+    if mode == "any":
+        seen: set[int] = set()
+
+        def first(grad: Tensor) -> None:
+            run = current_run()
+            with lock:
+                if run in seen:
+                    return
+                seen.clear()
+                seen.add(run)
+            fn(grad)
+
+        return _MultiHandle([x.register_hook(first) for x in tensors])
+
+    nodes = [gradient_edge_of(x)[0] for x in tensors]
+    # For each run: the gradients so far, and how many are still to come.
+    pending: dict[int, tuple[list[Tensor | None], list[int]]] = {}
+
+    def collect(i: int) -> Callable[[Tensor], None]:
+        def hook(grad: Tensor) -> None:
+            run = current_run()
+            with lock:
+                if run not in pending:
+                    expected = sum(map(will_execute, nodes))
+                    pending[run] = ([None] * len(nodes), [expected])
+                grads, left = pending[run]
+                grads[i] = grad
+                left[0] -= 1
+                done = left[0] == 0
+                if done:
+                    del pending[run]
+            if done:
+                fn(grads)
+
+        return hook
+
+    return _MultiHandle([x.register_hook(collect(i)) for i, x in enumerate(tensors)])
