@@ -23,7 +23,7 @@ from tensorgrad._core.tensor import Tensor
 from tensorgrad._core.tensor import services as _services
 from tensorgrad._core.types import OutOfMemoryError
 from tensorgrad._core.types import Storage as UntypedStorage
-from tensorgrad._printing import set_printoptions
+from tensorgrad._printing import get_printoptions, printoptions, set_printoptions
 from tensorgrad.kernels.cpu import blas_library as _blas_library
 
 from tensorgrad import ops as _ops  # isort: skip  (declares the operators; all that follows may use them)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tensorgrad._core.device import device as _device
 from tensorgrad._core.device import find_backend, registered_backends
+from tensorgrad.devices import Backend
 
 __all__ = [
     "Event",
@@ -58,8 +59,8 @@ def is_initialized() -> bool:
     return "cuda" in registered_backends()
 
 
-def _backend() -> Any:
-    backend = find_backend("cuda")
+def _backend() -> Backend:
+    backend: Backend = find_backend("cuda")
     if not backend.is_available():
         reason = backend.unavailable_reason() or "no driver was found"
         raise RuntimeError(f"no CUDA device is available: {reason}")

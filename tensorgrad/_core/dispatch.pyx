@@ -35,6 +35,7 @@ cdef extern from "Python.h":
 cdef Operator op_mul = handle("mul")
 cdef Operator op_add = handle("add")
 cdef Operator op_neg = handle("neg")
+cdef Operator op_zeros_like = handle("zeros_like")
 cdef Operator op_conj = handle("conj_physical")
 cdef Operator op_zeros = handle("zeros")
 cdef Operator op_to = handle("to")
@@ -532,7 +533,7 @@ cdef object run_at(Overload o, PyObject** a, tg_thread_state* st):
     if o.untouched_below and (<TensorBase>a[0]).dtype.category < o.untouched_below:
         return <object>a[0]
     cdef uint32_t flags = _input_flags(o, a, st.depth)
-    cdef bint records = st.grad and flags & REQUIRES_GRAD
+    cdef bint records = st.grad and flags & REQUIRES_GRAD and not st.inference
     cdef bint tangents = st.forward_grad and flags & HAS_TANGENT
     cdef NodeBase node
     cdef object result
@@ -603,15 +604,19 @@ cdef object _mark_views(Overload o, PyObject** a, object result, tg_thread_state
     cdef int creation = VIEW_DEFAULT
     cdef int i
     if st.inference:
-        return
-    if not st.grad:
-        creation = VIEW_NO_GRAD if source.flags & REQUIRES_GRAD else VIEW_DEFAULT
+        if source.flags & INFERENCE:
+            return
+        creation = VIEW_INFERENCE       # a view of an ordinary tensor is an ordinary one
+    elif not st.grad:
+        creation = VIEW_NO_GRAD
     rest = tuple([<object>a[i] for i in range(1, o.signature.n_params)])
     if isinstance(result, TensorBase):
         if result is not source and (<TensorBase>result).storage is source.storage:
+            (<TensorBase>result).flags &= ~<uint32_t>INFERENCE | source.flags
             mark_view(<TensorBase>result, source, (o, rest, -1), creation)
     else:
         for i, x in enumerate(result):
+            (<TensorBase>x).flags &= ~<uint32_t>INFERENCE | source.flags
             mark_view(<TensorBase>x, source, (o, rest, i), VIEW_MULTI_OUTPUT if creation == VIEW_DEFAULT else creation)
 
 
@@ -837,6 +842,9 @@ cdef object run_operator_node(NodeBase node, list grads):
                 result.append(g)
             continue
         g = grads[0]
+        if f.function is None and f.constant == 0:
+            result.append(call1(op_zeros_like, g))      # whatever g holds, infinities too
+            continue
         p = f.constant if f.function is None else _evaluate(o, f, node, grads)
         result.append(_times_partial(g, p, True))
     return result
@@ -848,7 +856,7 @@ cdef object _times_partial(object g, object p, bint conjugate):
         if conjugate and (<TensorBase>p).dtype.category == CAT_COMPLEX:
             p = call1(op_conj, p)
         return call2(op_mul, g, p)
-    if p is None or p == 0:
+    if p is None:
         return None
     if p == 1:
         return g
@@ -966,6 +974,8 @@ def jvp_values(Overload o, list args, list tangents, outs, bint linear):
             names = p.__code__.co_varnames[:p.__code__.co_argcount]
             parameters = {q.name: j for j, q in enumerate(o.signature.params)}
             p = p(*[outs if name == "out" else args[parameters[name]] for name in names])
+        elif p == 0:
+            continue
         term = _times_partial(t, p, False)
         if term is not None:
             total = term if total is None else call2(op_add, total, term)

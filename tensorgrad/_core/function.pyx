@@ -142,7 +142,7 @@ def apply_function(object cls, object node_type, tuple args, object forward, obj
         records |= wanted
         needs.append(wanted)
     node.needs_grad = tuple(needs)
-    records = records and grad
+    records = records and grad and not st.inference
     if records:     # before forward can write to an input
         for k, i in enumerate(node.edge_arguments):
             if needs[i]:

@@ -236,7 +236,7 @@ cdef object unpack(NodeBase node, int i):
     if kind == SAVED_PACKED:
         result = (<object>node.saved[i].unpack)(<object>node.saved[i].value)
         if not isinstance(result, TensorBase):
-            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(result)}")
+            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(result).__name__}")
         return result
     x = <TensorBase>node.saved[i].value
     if x.version != NULL and x.version[0] != node.saved[i].version:
@@ -279,7 +279,7 @@ cdef str _version_message(NodeBase node, int i, TensorBase x):
     hint = ("Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in question "
             "was changed in there or anywhere later. Good luck!" if node.extra is not None and "traceback" in node.extra else
             "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
-            "tensorgrad.autograd.set_detect_anomaly(True).")
+            "tensorgrad.autograd.set_detect_anomaly(True, check_nan=False).")
     return ("one of the variables needed for gradient computation has been modified by an inplace operation: "
             f"[{type_name(x)} [{shape}]]{made} is at version {version_of(x)}; expected version {node.saved[i].version} instead."
             f"{writer} {hint}")

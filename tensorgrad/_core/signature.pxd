@@ -26,6 +26,8 @@ cdef class Signature:
     cdef readonly bint mutates_self
     cdef int n_params, n_positional, n_required
     cdef int varargs                # index of the parameter that takes loose ints, or -1
+    cdef bint loose_tensors         # the first parameter takes loose tensors as well
+    cdef int finish(self, PyObject* const* args, Py_ssize_t nargs, object kwnames, PyObject** slots, bint explain) except -1
     cdef int parse(self, PyObject* const* args, Py_ssize_t nargs, object kwnames, PyObject** slots, bint explain) except -1
 
 cdef Signature parse_signature(str text)

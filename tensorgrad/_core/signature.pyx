@@ -5,7 +5,7 @@ A signature reads like PyTorch's schemas::
     sum(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)
     sort(Tensor self, Dim dim=-1, bool descending=False) -> (Tensor values, Tensor indices)
 
-Types: Tensor, Tensor[], Operand (a tensor or a Python number), Number, int, float, bool, Dim (an
+Types: Tensor, Tensor[] (a sequence), Tensor... (a sequence or loose tensors), Operand (a tensor or a Python number), Number, int, float, bool, Dim (an
 existing dimension), NewDim (a place to insert one), Dims, Size (ints, also given one by one),
 DType, Device, Generator, str, Indices, Any. A ``?`` admits None; ``*`` starts the keyword-only part;
 ``Tensor!`` marks an argument that is written to.
@@ -22,7 +22,7 @@ import numbers
 import operator
 
 cdef dict _types = {
-    "Tensor": P_TENSOR, "Tensor[]": P_TENSORS, "Operand": P_OPERAND, "Number": P_NUMBER, "int": P_INT,
+    "Tensor": P_TENSOR, "Tensor[]": P_TENSORS, "Tensor...": P_TENSORS, "Operand": P_OPERAND, "Number": P_NUMBER, "int": P_INT,
     "float": P_FLOAT, "bool": P_BOOL, "Dim": P_DIM, "NewDim": P_NEW_DIM, "Dims": P_DIMS, "Size": P_SIZE,
     "DType": P_DTYPE, "Device": P_DEVICE, "Generator": P_GENERATOR, "str": P_STR, "Indices": P_INDICES, "Any": P_ANY,
 }
@@ -89,7 +89,8 @@ cdef Signature parse_signature(str text):
     s.n_params = len(params)
     s.n_positional = sum(not (<Param>p).keyword_only for p in params)
     s.n_required = sum(not (<Param>p).has_default for p in params)
-    s.varargs = -1
+    s.varargs = 0 if params and (<Param>params[0]).type_name == "Tensor..." else -1
+    s.loose_tensors = s.varargs == 0
     for i, p in enumerate(params):
         if (p.type == P_SIZE or (p.type == P_DIMS and not p.has_default)) and not p.keyword_only:
             if all((<Param>q).has_default or (<Param>q).keyword_only for q in params[i + 1:]):
@@ -221,7 +222,17 @@ cdef class Signature:
         for i in range(n):
             slots[i] = NULL
         used = <int>nargs
-        if nargs > self.n_positional or (self.varargs >= 0 and nargs == self.varargs + 1):
+        if self.loose_tensors and nargs and isinstance(<object>args[0], TensorBase):
+            converted = convert(<Param>self.params[0], tuple([<object>args[k] for k in range(nargs)]))
+            if converted is NotImplemented:
+                if explain:
+                    raise TypeError(f"{self.name}(): {_position(self, 0)} must be tuple of Tensors")
+                return 0
+            Py_INCREF(converted)
+            slots[0] = <PyObject*>converted
+            used = 0
+            return self.finish(args, nargs, kwnames, slots, explain)
+        if nargs > self.n_positional or (self.varargs >= 0 and not self.loose_tensors and nargs == self.varargs + 1):
             # view(2, 3): loose ints take the place of a tuple
             if self.varargs >= 0 and nargs > self.varargs and _is_int(<object>args[self.varargs]):
                 loose = True
@@ -230,7 +241,7 @@ cdef class Signature:
                     raise TypeError(f"{self.name}() takes {self.n_positional} positional argument"
                                     f"{'s' if self.n_positional != 1 else ''} but {nargs} were given")
                 return 0
-        elif self.varargs >= 0 and nargs > self.varargs + 1 and _is_int(<object>args[self.varargs]) \
+        elif self.varargs >= 0 and not self.loose_tensors and nargs > self.varargs + 1 and _is_int(<object>args[self.varargs]) \
                 and _is_int(<object>args[self.varargs + 1]):
             loose = True
         if loose:
@@ -254,6 +265,13 @@ cdef class Signature:
                 return 0
             Py_INCREF(converted)
             slots[i] = <PyObject*>converted
+        return self.finish(args, nargs, kwnames, slots, explain)
+
+    cdef int finish(self, PyObject* const* args, Py_ssize_t nargs, object kwnames, PyObject** slots, bint explain) except -1:
+        """The second half of `parse`: keywords, then defaults."""
+        cdef int i, n = self.n_params
+        cdef Py_ssize_t k
+        cdef Param p
         if kwnames is not None:
             for k in range(PyTuple_GET_SIZE(kwnames)):
                 if not self.parse_keyword(<str>kwnames[k], <object>args[nargs + k], <size_t>slots, explain):

@@ -223,7 +223,7 @@ cdef class Tensor(TensorBase):
     @property
     def requires_grad(self):
         cdef TensorBase x = self
-        if x.flags & IS_VIEW:
+        if x.flags & IS_VIEW and not x.flags & REQUIRES_GRAD and x.meta.creation_meta == VIEW_DEFAULT:
             grad_fn_of(x)
         return (x.flags & REQUIRES_GRAD) != 0
 

@@ -5,7 +5,7 @@ million links long; their deallocators therefore go through a worklist instead o
 """
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from cpython.exc cimport PyErr_Fetch, PyErr_Restore, PyErr_WriteUnraisable
+from cpython.exc cimport PyErr_Fetch, PyErr_Restore
 from cpython.ref cimport Py_INCREF, Py_XDECREF, Py_XINCREF
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -143,13 +143,15 @@ cdef void free_handle(PyObject* o) noexcept:
     cdef PyObject* value
     cdef PyObject* trace
     PyErr_Fetch(&kind, &value, &trace)
+    call_free(o)
+    PyErr_Restore(kind, value, trace)
+
+
+cdef void call_free(PyObject* o) noexcept:
+    # `o` is dead and must not be referenced; what is raised here goes to sys.unraisablehook
     handle = (<Storage>o).handle
     where = (<Storage>o).device
-    try:
-        (<Device>where).backend.free(handle, (<Storage>o).length, (<Device>where).number)
-    except BaseException:
-        PyErr_WriteUnraisable(where)
-    PyErr_Restore(kind, value, trace)
+    (<Device>where).backend.free(handle, (<Storage>o).length, (<Device>where).number)
 
 
 cdef void clear_node_arrays(PyObject* o) noexcept:
@@ -172,11 +174,17 @@ cdef void clear_node_arrays(PyObject* o) noexcept:
         Py_XDECREF(x)
 
 
+cdef void forget_accumulator(PyObject* o) noexcept:
+    """The variable's reference to its AccumulateGrad is borrowed. The collector may have cut the link already."""
+    if (<NodeBase>o).is_accumulator and (<NodeBase>o).context is not None \
+            and (<TensorBase>(<NodeBase>o).context).meta is not None:
+        (<TensorBase>(<NodeBase>o).context).meta.accumulator = NULL
+
+
 cdef void dealloc_node_now(PyObject* o) noexcept:
     cdef int i
     PyObject_GC_UnTrack(o)
-    if (<NodeBase>o).is_accumulator and (<TensorBase>(<NodeBase>o).context).meta is not None:
-        (<TensorBase>(<NodeBase>o).context).meta.accumulator = NULL
+    forget_accumulator(o)
     clear_node_arrays(o)
     if (<NodeBase>o).edges != NULL and (<NodeBase>o).edges != &(<NodeBase>o).inline_edges[0]:
         free((<NodeBase>o).edges)
@@ -226,6 +234,7 @@ cdef int traverse_operator_node(PyObject* o, visitproc visit, void* arg) noexcep
 
 
 cdef int clear_node(PyObject* o) noexcept:
+    forget_accumulator(o)
     clear_node_arrays(o)
     return _node_clear(o)
 

@@ -73,6 +73,8 @@ cdef int refresh_view(TensorBase x) except -1:
         return 0
     if meta.base.flags & REQUIRES_GRAD and meta.base.grad_fn is not None:
         if meta.creation_meta != VIEW_DEFAULT:      # its chain is not all of its history
+            if not thread_state().grad:
+                return 0
             _refuse_write(x, meta, "its base or another view of its base has been modified inplace")
         before, before_depth = thread_state().grad, thread_state().depth
         thread_state().grad = 1
@@ -114,7 +116,7 @@ cdef int check_inplace(TensorBase x, object op, bint records) except -1:
             f"tensor before doing inplace update ('{op.__name__}').")
     if x.flags & IS_VIEW and thread_state().grad:
         refresh_view(x)
-        if records or x.flags & REQUIRES_GRAD:
+        if records or (x.flags | meta.base.flags) & REQUIRES_GRAD:
             _check_view_write(x, meta, op, records)
     if x.flags & REQUIRES_GRAD and x.grad_fn is None and thread_state().grad:
         raise RuntimeError(
@@ -127,13 +129,13 @@ cdef int check_inplace(TensorBase x, object op, bint records) except -1:
 cdef int _check_view_write(TensorBase x, AutogradMeta meta, object op, bint records) except -1:
     if not thread_state().grad:
         return 0
+    if meta.creation_meta != VIEW_DEFAULT:
+        _refuse_write(x, meta, f"is being modified inplace ('{op.__name__}')")
     if meta.base.flags & REQUIRES_GRAD and meta.base.grad_fn is None:
         raise RuntimeError(
             "a view of a leaf Variable that requires grad is being used in an in-place operation. "
             f"'{op.__name__}' would overwrite part of a leaf whose gradient is wanted: write under tensorgrad.no_grad(), or "
             "to a clone")
-    if meta.creation_meta != VIEW_DEFAULT:
-        _refuse_write(x, meta, f"is being modified inplace ('{op.__name__}')")
     return 0
 
 
@@ -252,7 +254,7 @@ def set_dual(TensorBase x, TensorBase tangent):
 def clear_duals():
     """Drop the tangents that this thread has given to tensors outside of transforms."""
     cdef TensorBase x
-    for reference in getattr(_duals, "known", ()):
+    for reference in getattr(_duals, "known", None) or ():
         found = reference()
         if found is not None:
             x = <TensorBase>found

@@ -322,9 +322,12 @@ def _check_strategy(strategy: str, vectorize: bool, strict: bool, create_graph: 
             'than inputs, "forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".'
         )
     if strategy == "forward-mode":
-        for option, wanted in (("create_graph", create_graph), ("strict", strict)):
+        for option, wanted, error in (
+            ("create_graph", create_graph, NotImplementedError),
+            ("strict", strict, RuntimeError),
+        ):
             if wanted:
-                raise NotImplementedError(
+                raise error(
                     f'tensorgrad.autograd.functional.jacobian: `{option}=True` and `strategy="forward-mode"` are not '
                     f'supported together (yet). Please either set `{option}=False` or `strategy="reverse-mode"`.'
                 )
@@ -479,12 +482,15 @@ def hessian(
     _check_strategy(outer_jacobian_strategy, vectorize, strict, False)
 
     def scalar(*values: Any) -> Any:
-        return _single_output(func(*values), "hessian").reshape(())
+        out = _single_output(func(*values), "hessian")
+        if strict:
+            _outputs_of(lambda *_: out, values, "hessian", True)
+        return out.reshape(())
 
     def gradient(*values: Any) -> Any:
         if outer_jacobian_strategy == "forward-mode":
             values = tuple(x.requires_grad_() for x in values)
-        jac = jacobian(scalar, values, create_graph=True, strict=strict)
+        jac = jacobian(scalar, values, create_graph=True)
         _checked_jacobian(jac, strict)
         return jac
 

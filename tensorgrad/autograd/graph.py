@@ -194,7 +194,7 @@ def register_multi_grad_hook(
     Parameters
     ----------
     tensors : sequence of Tensor
-        All require grad.
+        All require grad; with "any" others are left out.
     fn : callable
         With "all": ``fn(gradients)``, once for each backward that reaches any of the tensors and when all
         that it reaches are done, with None for the others. With "any": ``fn(gradient)``, with the first one.
@@ -217,7 +217,7 @@ def register_multi_grad_hook(
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
     for i, x in enumerate(tensors):
-        if not x.requires_grad:
+        if mode == "all" and not x.requires_grad:
             raise AssertionError(f"Expected gradient function to be set (tensor {i} does not require grad)")
     lock = threading.Lock()
     if mode == "any":
@@ -232,7 +232,7 @@ def register_multi_grad_hook(
                 seen.add(run)
             fn(grad)
 
-        return _MultiHandle([x.register_hook(first) for x in tensors])
+        return _MultiHandle([x.register_hook(first) for x in tensors if x.requires_grad])
 
     nodes = [gradient_edge_of(x)[0] for x in tensors]
     # For each run: the gradients so far, and how many are still to come.

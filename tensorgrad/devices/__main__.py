@@ -1,11 +1,14 @@
 """``python -m tensorgrad.devices``: the device types there are, as a table."""
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Sequence
 
 from tensorgrad import devices
 
 
-def _table(rows):
+def _table(rows: Sequence[devices.DeviceType]) -> list[str]:
     cells = [("DEVICE", "STATE", "DEVICES", "DISTRIBUTION")]
     for row in rows:
         count = "" if row.devices is None else str(row.devices)
@@ -15,7 +18,7 @@ def _table(rows):
     return lines + [f"\n{row.name}: {row.error}" for row in rows if row.error]
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tensorgrad.devices", description="List the device types that tensorgrad knows."

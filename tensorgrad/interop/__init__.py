@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tensorgrad._core.tensor import services
+from tensorgrad._core.tensor import add_method, services
 from tensorgrad.interop import pickling
 from tensorgrad.interop.construct import as_tensor, asarray, init_tensor, tensor
 from tensorgrad.interop.dlpack import dlpack_device, from_dlpack, to_dlpack
@@ -34,3 +34,4 @@ def install() -> None:
         to_dlpack=to_dlpack,
         dlpack_device=dlpack_device,
     )
+    add_method("__setstate__", pickling.set_state)

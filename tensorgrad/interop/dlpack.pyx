@@ -7,7 +7,7 @@ consumer, on whatever thread.
 """
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport (
-    PyCapsule_CheckExact, PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New, PyCapsule_SetName)
+    PyCapsule_CheckExact, PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New, PyCapsule_SetName)
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -16,8 +16,8 @@ from libc.string cimport strcmp
 from tensorgrad._core.device cimport as_device, cpu, memory_device
 from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.dtype cimport (
-    TG_BF16, TG_BOOL, TG_C64, TG_C128, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16, TG_I32, TG_I64, TG_U8, TG_U16, TG_U32, TG_U64,
-    dtype_of)
+    TG_BF16, TG_BOOL, TG_C64, TG_C128, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16, TG_I32, TG_I64, TG_U8, TG_U16, TG_U32,
+    TG_U64, dtype_of)
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.primitives cimport as_device_array
@@ -96,12 +96,14 @@ cdef enum:
     FLAG_COPIED = 2
 
 # DLPack numbers the kinds of devices; a kind it does not know is an extension (12).
-cdef dict _device_codes = {"cpu": DL_CPU, "cuda": 2, "opencl": 4, "vulkan": 7, "metal": 8, "rocm": 10, "oneapi": 14, "webgpu": 15}
+cdef dict _device_codes = {
+    "cpu": DL_CPU, "cuda": 2, "opencl": 4, "vulkan": 7, "metal": 8, "rocm": 10, "oneapi": 14, "webgpu": 15}
 cdef dict _device_names = {code: name for name, code in _device_codes.items()}
 
 cdef Operator op_clone = handle("clone"), op_to = handle("to")
 
-cdef str INVALID = ("from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only once, so you might have "
+cdef str INVALID = ("from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only once, "
+                    "so you might have "
                     "already constructed a tensor from it once.")
 
 
@@ -195,13 +197,15 @@ def to_dlpack(TensorBase x, stream=None, max_version=None, dl_device=None, copy=
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     if x.wrap is not None:
         readable(x, "DLPack")
-        raise BufferError("Can't export tensors that belong to a transform (grad or jvp): their memory is one level down")
+        raise BufferError("Can't export tensors that belong to a transform (grad or jvp): their memory is one level "
+                          "down")
     if stream is not None and type(stream) is not int:
         raise TypeError(f"stream must be ``int`` or ``none``, not {type(stream).__name__}")
     place = device_of(x)
     if dl_device is not None and tuple(dl_device) != dlpack_device(x):
         if copy is not None and not copy:
-            raise BufferError(f"a tensor on {place} cannot be exported to DLPack device {tuple(dl_device)} without a copy")
+            raise BufferError(f"a tensor on {place} cannot be exported to DLPack device {tuple(dl_device)} without a "
+                              "copy")
         kind, index = dl_device
         x = op_to(x, place_of(kind, index))
         place = device_of(x)
@@ -289,7 +293,8 @@ cdef TensorBase tensor_from(tg_dl_tensor* t, object owner):
             # The stride of a dimension of one element is never used, and may be anything.
             strides[d] = 1 if t.shape[d] == 1 else t.strides[d]
     try:
-        return share_memory(NULL if t.data == NULL else <char*>t.data + t.byte_offset, dtype, t.ndim, t.shape, strides, owner)
+        return share_memory(NULL if t.data == NULL else <char*>t.data + t.byte_offset, dtype, t.ndim, t.shape,
+                            strides, owner)
     except ValueError as error:
         raise BufferError(f"the memory in the DLPack capsule cannot be shared: {error}") from error
 
@@ -304,7 +309,8 @@ cdef object consume(object capsule):
     if PyCapsule_IsValid(capsule, "dltensor_versioned"):
         v = <tg_dl_versioned*>PyCapsule_GetPointer(capsule, "dltensor_versioned")
         if v.version.major != 1:
-            raise BufferError(f"the capsule is of DLPack version {v.version.major}.{v.version.minor}; version 1 is understood")
+            raise BufferError(f"the capsule is of DLPack version {v.version.major}.{v.version.minor}; version 1 is "
+                              "understood")
         t, flags = &v.tensor, v.flags
     elif PyCapsule_IsValid(capsule, "dltensor"):
         m = <tg_dl_managed*>PyCapsule_GetPointer(capsule, "dltensor")
@@ -314,20 +320,22 @@ cdef object consume(object capsule):
     if t.device.device_type != DL_CPU and t.device.device_type != DL_HOST_MEMORY_OF_CUDA:
         load = getattr(find_backend(place_of(t.device.device_type, t.device.device_id).type), "from_dlpack", None)
         if load is None:
-            raise BufferError(f"memory of DLPack device type {t.device.device_type} cannot be imported: its backend has no from_dlpack")
+            raise BufferError(f"memory of DLPack device type {t.device.device_type} cannot be imported: its backend "
+                              "has no from_dlpack")
         return load(capsule), False
     result = tensor_from(t, owner)
     # From here on nothing fails: the memory changes hands.
     PyCapsule_SetName(capsule, "used_dltensor" if v == NULL else "used_dltensor_versioned")
     owner.managed, owner.versioned = m, v
     if flags & FLAG_READ_ONLY:
-        warnings.warn("The memory in the DLPack capsule is read-only, and tensorgrad does not support non-writable tensors. This means "
+        warnings.warn("The memory in the DLPack capsule is read-only, and tensorgrad does not support non-writable "
+                      "tensors. This means "
                       "writing to this tensor will result in undefined behavior; copy=True makes a copy.")
     return result, (flags & FLAG_COPIED) != 0
 
 
 cdef object request(object source, dict wishes):
-    """The capsule that a producer makes, and whether it knew all the wishes (those of DLPack before 1.0 know none)."""
+    """The capsule that a producer makes, and whether it knew the wishes: before DLPack 1.0 there were none."""
     try:
         return source.__dlpack__(max_version=(1, 0), **wishes), True
     except TypeError:
@@ -353,7 +361,7 @@ def from_dlpack(ext_tensor, *, device=None, copy=None):
     Raises
     ------
     BufferError
-        When the memory has no counterpart here: its dtype, its device, negative strides, or that it may not be copied.
+        When the memory has no counterpart here (its dtype, its device, negative strides), or may not be copied.
     RuntimeError
         For an object that is no capsule, or one that was used.
 

@@ -15,11 +15,11 @@ from libc.string cimport memcpy
 from tensorgrad._core cimport primitives
 from tensorgrad._core.device cimport as_device, cpu, memory_device
 from tensorgrad._core.dtype cimport (
-    CAT_FLOAT, TG_BF16, TG_BOOL, TG_C64, TG_C128, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16, TG_I32, TG_I64, TG_U8, TG_U16,
-    TG_U32, TG_U64, as_dtype, dtype_of)
+    CAT_FLOAT, TG_BF16, TG_BOOL, TG_C64, TG_C128, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16, TG_I32, TG_I64, TG_U8,
+    TG_U16, TG_U32, TG_U64, as_dtype, dtype_of)
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.types cimport (
-    INFERENCE, MAX_DIMS, REQUIRES_GRAD, empty, foreign_storage, is_contiguous, contiguous_strides, new_storage, new_tensor,
+    INFERENCE, MAX_DIMS, REQUIRES_GRAD, contiguous_strides, empty, foreign_storage, new_storage, new_tensor,
     set_geometry, tensor_type)
 
 import warnings
@@ -38,12 +38,15 @@ cdef enum:
 cdef object MOST_ELEMENTS = 1 << 52     # so that no count of elements or bytes overflows
 
 cdef str READ_ONLY = (
-    "is not writable, and tensorgrad does not support non-writable tensors. This means writing to this tensor will result in "
-    "undefined behavior. You may want to copy it to protect its data or make it writable before converting it to a tensor.")
+    "is not writable, and tensorgrad does not support non-writable tensors. This means writing to this tensor will "
+    "result in "
+    "undefined behavior. You may want to copy it to protect its data or make it writable before converting it to a "
+    "tensor.")
 
 
 # ---- foreign memory as a tensor --------------------------------------------------------------------
-cdef TensorBase share_memory(char* data, DType dtype, int ndim, const int64_t* shape, const int64_t* strides, object owner):
+cdef TensorBase share_memory(char* data, DType dtype, int ndim, const int64_t* shape, const int64_t* strides,
+                             object owner):
     """A tensor over memory that `owner` keeps alive; strides count elements and are not negative."""
     cdef int d
     cdef bint is_empty = False
@@ -63,13 +66,15 @@ cdef TensorBase share_memory(char* data, DType dtype, int ndim, const int64_t* s
         return new_tensor(new_storage(0, cpu), dtype, ndim, shape, inner, 0)
     for d in range(ndim):
         if strides[d] < 0:
-            raise ValueError(f"negative stride {strides[d]} in dimension {d}: tensors have none; copy the memory first")
+            raise ValueError(f"negative stride {strides[d]} in dimension {d}: tensors have none; copy the memory "
+                             "first")
     if max(span, count) > MOST_ELEMENTS:
         raise ValueError("the memory that is described is larger than an address space")
     if data == NULL:
         raise ValueError("the memory of a non-empty array is at address zero")
     if <size_t>data % <size_t>min(dtype.itemsize, LARGEST_ALIGNMENT):
-        raise ValueError(f"memory for {dtype} must start at a multiple of {min(dtype.itemsize, LARGEST_ALIGNMENT)} bytes, which "
+        raise ValueError(f"memory for {dtype} must start at a multiple of {min(dtype.itemsize, LARGEST_ALIGNMENT)} "
+                         "bytes, which "
                          "this does not: copy it first")
     return new_tensor(foreign_storage(data, span * dtype.itemsize, cpu, owner), dtype, ndim, shape, strides, 0)
 
@@ -97,10 +102,13 @@ cdef int code_of_array(object array) except -1:
         code = TG_C128
     if code < 0:
         raise TypeError(
-            f"can't convert np.ndarray of type numpy.{array.dtype.type.__name__}. The only supported types are: float64, "
-            "float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool.")
+            f"can't convert np.ndarray of type numpy.{array.dtype.type.__name__}. The only supported types are: "
+            "float64, "
+            "float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and "
+            "bool.")
     if not cnp.PyArray_ISNOTSWAPPED(array):
-        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte orders "
+        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between "
+                         "byte orders "
                          "is currently not supported.")
     return code
 
@@ -118,11 +126,14 @@ cdef TensorBase share_array(object array, bint warn):
         shape[d] = cnp.PyArray_DIM(array, d)
         strides[d] = cnp.PyArray_STRIDE(array, d)
         if strides[d] < 0 and filled:
-            raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-                             "currently supported. (You can probably work around this by making a copy of your array  with "
+            raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative "
+                             "strides are not "
+                             "currently supported. (You can probably work around this by making a copy of your array "
+                             " with "
                              "array.copy().) ")
         if strides[d] % dtype.itemsize and filled:
-            raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
+            raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy "
+                             "array to "
                              "reallocate the memory.")
         strides[d] //= dtype.itemsize
     if warn and not cnp.PyArray_ISWRITEABLE(array):
@@ -233,15 +244,18 @@ def frombuffer(buffer, *, dtype, int64_t count=-1, int64_t offset=0, requires_gr
     if length <= 0 or count == 0:
         raise ValueError(f"both buffer length ({length}) and count ({count}) must not be 0")
     if offset < 0 or offset >= length:
-        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({length} bytes) minus 1")
+        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({length} "
+                         "bytes) minus 1")
     if count < 0:
         if (length - offset) % d.itemsize:
-            raise ValueError(f"buffer length ({length - offset} bytes) after offset ({offset} bytes) must be a multiple of element "
+            raise ValueError(f"buffer length ({length - offset} bytes) after offset ({offset} bytes) must be a "
+                             "multiple of element "
                              f"size ({d.itemsize})")
         n = (length - offset) // d.itemsize
     else:
         if count > (length - offset) // d.itemsize:
-            raise ValueError(f"requested buffer length ({count} * {d.itemsize} bytes) after offset ({offset} bytes) must not be "
+            raise ValueError(f"requested buffer length ({count} * {d.itemsize} bytes) after offset ({offset} bytes) "
+                             "must not be "
                              f"greater than actual buffer length ({length} bytes)")
         n = count
     if view.readonly:
@@ -255,7 +269,8 @@ def frombuffer(buffer, *, dtype, int64_t count=-1, int64_t offset=0, requires_gr
 cdef int want_gradient(TensorBase x) except -1:
     """Let a leaf that has just been made require a gradient."""
     if x.dtype.category < CAT_FLOAT:
-        raise RuntimeError(f"Only Tensors of floating point and complex dtype can require gradients (this one is {x.dtype})")
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients (this one is "
+                           f"{x.dtype})")
     x.flags |= REQUIRES_GRAD
     return 0
 
@@ -263,9 +278,13 @@ cdef int want_gradient(TensorBase x) except -1:
 # ---- tensors as arrays and lists -------------------------------------------------------------------
 cdef TensorBase readable(TensorBase x, str what):
     """The tensor whose memory holds what `x` shows: itself, or what a wrapper of grad or jvp wraps."""
+    if x.storage is None and x.wrap is None:
+        raise RuntimeError(f"{what}: this {type(x).__name__} was never initialised; call super().__init__() in its "
+                           "__init__")
     while x.wrap is not None:
         if x.wrap.bdim >= 0:
-            raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage: this tensor belongs to vmap, which "
+            raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage: this tensor belongs "
+                               "to vmap, which "
                                f"does not support {what} on it")
         x = x.wrap.value
     return x
@@ -278,17 +297,20 @@ def to_numpy(TensorBase x, force=False):
     cdef int d
     if not force:
         if x.flags & REQUIRES_GRAD:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+                               "instead.")
         if x.wrap is not None:
             readable(x, "numpy()")
-            raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage: this tensor belongs to a transform "
+            raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage: this tensor belongs "
+                               "to a transform "
                                "(grad or jvp), in which writing to the array would not be noticed")
     x = readable(x, "numpy()")
     if x.dtype.code == TG_BF16:
         raise TypeError("Got unsupported ScalarType BFloat16: NumPy has none; use tensor.float() first")
     if x.storage.device.table == NULL:
         if not force:
-            raise TypeError(f"can't convert {x.storage.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
+            raise TypeError(f"can't convert {x.storage.device} device type tensor to numpy. Use Tensor.cpu() to copy "
+                            "the tensor to "
                             "host memory first.")
         x = on_cpu(x)
     if x.numel == 0:
@@ -308,7 +330,8 @@ def array(TensorBase x, dtype=None, copy=None):
     result = to_numpy(x, False)
     if dtype is not None and np.dtype(dtype) != result.dtype:
         if copy is not None and not copy:
-            raise ValueError(f"Unable to avoid copy while creating an array as requested: the tensor is {x.dtype}, the array is to be "
+            raise ValueError(f"Unable to avoid copy while creating an array as requested: the tensor is {x.dtype}, "
+                             "the array is to be "
                              f"{np.dtype(dtype)}")
         return result.astype(dtype)
     return result.copy() if copy else result
@@ -448,7 +471,8 @@ def tensor_over(cls, Storage storage, dtype, shape, strides, offset, requires_gr
     if not (isinstance(cls, type) and issubclass(cls, tensor_type)):
         raise TypeError(f"expected a subclass of Tensor, got {cls!r}")
     if ndim > MAX_DIMS or len(strides) != ndim:
-        raise ValueError(f"a tensor has at most {MAX_DIMS} dimensions with one stride each, got {ndim} sizes and {len(strides)} strides")
+        raise ValueError(f"a tensor has at most {MAX_DIMS} dimensions with one stride each, got {ndim} sizes and "
+                         f"{len(strides)} strides")
     first = last = offset
     count = 1
     for i in range(ndim):
@@ -462,7 +486,8 @@ def tensor_over(cls, Storage storage, dtype, shape, strides, offset, requires_gr
             first += (shape[i] - 1) * strides[i]
     inside = count == 0 or (first >= 0 and (last + 1) * d.itemsize <= storage.length)
     if not inside or not 0 <= offset <= MOST_ELEMENTS or count > MOST_ELEMENTS:
-        raise ValueError(f"a tensor of shape {tuple(shape)}, strides {tuple(strides)} and offset {offset} does not fit a storage of "
+        raise ValueError(f"a tensor of shape {tuple(shape)}, strides {tuple(strides)} and offset {offset} does not "
+                         "fit a storage of "
                          f"{storage.length} bytes")
     x = tensor_type.__new__(cls)
     x.storage, x.dtype, x.offset = storage, d, offset

@@ -16,7 +16,7 @@ from tensorgrad._core.tensor import Tensor
 from tensorgrad._core.types import Storage
 from tensorgrad.interop.numpy_bridge import copy_storage, storage_bytes, storage_from_bytes, tensor_over
 
-__all__ = ["deepcopy", "rebuild_storage", "rebuild_tensor", "reduce"]
+__all__ = ["deepcopy", "rebuild_storage", "rebuild_tensor", "reduce", "set_state"]
 
 _DTYPES = _dtype_names()
 
@@ -73,8 +73,8 @@ def rebuild_tensor(
 def _storage_of(tensor: Tensor, what: str) -> Storage:
     if tensor._transform_info() is not None:
         raise RuntimeError(
-            f"Cannot access storage of a tensor that belongs to a transform (grad, jvp or vmap): {what} works "
-            "outside of the function that is being transformed"
+            f"Cannot access storage of a tensor that belongs to a transform (grad, jvp or vmap): {what} "
+            "works outside of the function that is being transformed"
         )
     return tensor.untyped_storage()
 
@@ -96,6 +96,14 @@ def _state_of(tensor: Tensor) -> Any:
     if slots:
         return attributes or None, slots
     return attributes or None
+
+
+def set_state(tensor: Tensor, state: Any) -> None:
+    """Take back the attributes that `reduce` found (`Tensor.__setstate__`)."""
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    vars(tensor).update(attributes or {})
+    for name, value in (slots or {}).items():
+        setattr(tensor, name, value)
 
 
 def reduce(tensor: Tensor) -> tuple[Any, ...]:
@@ -165,7 +173,7 @@ def deepcopy(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
     if not tensor.is_leaf:
         raise RuntimeError(
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
-            f"moment.  This one was made by {type(tensor.grad_fn).__name__}: copy x.detach(), or use x.clone()"
+            f"moment.  This one was made by {type(tensor.grad_fn).__name__}: copy x.detach() or use x.clone()"
         )
     if id(tensor) in memo:
         return memo[id(tensor)]

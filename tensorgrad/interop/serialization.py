@@ -20,7 +20,7 @@ import secrets
 import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from tensorgrad._core.device import device as Device
 from tensorgrad._core.dtype import _by_name as rebuild_dtype
@@ -251,7 +251,7 @@ class _Loader:
             return copy_storage(storage, target)
         except RuntimeError as error:
             raise RuntimeError(
-                f"Attempting to deserialize object on device '{target}', which cannot be used here ({error}). "
+                f"Attempting to deserialize object on device '{target}', which cannot be used ({error}). "
                 "Use map_location=tensorgrad.device('cpu') to map the storages to the CPU"
             ) from error
 
@@ -273,7 +273,7 @@ def _refuse(self: Any) -> None:
 class _RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
     """Builds tensors and plain containers, calls nothing else, and sets attributes of tensors only."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 
     def __init__(self, file: IO[bytes], loader: _Loader) -> None:
         super().__init__(file)
@@ -354,7 +354,9 @@ def _read(file: IO[bytes], map_location: MapLocation, weights_only: bool, name: 
         with ZipFile(file) as archive:
             version = _entry(archive, "version", name).decode("ascii", "replace")
             if version != _VERSION:
-                raise pickle.UnpicklingError(f"{name} has the format '{version}', only '{_VERSION}' is understood")
+                raise pickle.UnpicklingError(
+                    f"{name} has the format '{version}', only '{_VERSION}' is understood"
+                )
             structure = io.BytesIO(_entry(archive, "data.pkl", name))
             unpickler = _RestrictedUnpickler if weights_only else _TrustingUnpickler
             return unpickler(structure, _Loader(archive, map_location)).load()
@@ -378,7 +380,7 @@ def load(
         one device's name to another's, or a function of a CPU storage and the device's name that returns a
         storage, a device or None.
     weights_only : bool
-        Build nothing but tensors, parameters, dicts, lists, tuples, sets, numbers, strings and bytes, and what
+        Build nothing but tensors, parameters, dicts, lists, tuples, sets, numbers, strings, bytes, and what
         `add_safe_globals` allows. False lets the file run any code it likes: for files that you trust.
 
     Returns
@@ -406,8 +408,9 @@ def load(
     for method in ("read", "seek", "tell"):
         if not hasattr(f, method):
             raise AttributeError(
-                f"'{type(f).__name__}' object has no attribute '{method}'. You can only load from a file that is "
-                "seekable. Please pre-load the data into a buffer like io.BytesIO and try to load from it instead."
+                f"'{type(f).__name__}' object has no attribute '{method}'. You can only load from a file "
+                "that is seekable. Please pre-load the data into a buffer like io.BytesIO and try to load from it "
+                "instead."
             )
     return _guarded(f, map_location, weights_only, "the file")
 
@@ -420,9 +423,11 @@ def _guarded(file: IO[bytes], map_location: MapLocation, weights_only: bool, nam
         return _read(file, map_location, weights_only, name)
     except pickle.UnpicklingError as error:
         raise pickle.UnpicklingError(
-            f"Weights only load failed. {error}. With weights_only=False any object can be loaded, but the file "
-            "can then run any code: do that only if you trust its source."
+            f"Weights only load failed. {error}. With weights_only=False any object can be loaded, but the "
+            "file can then run any code: do that only if you trust its source."
         ) from error
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         # A damaged or forged structure: the arguments of a rebuild function, or the interpreter's own stack.
-        raise pickle.UnpicklingError(f"Weights only load failed: the structure is damaged ({error})") from error
+        raise pickle.UnpicklingError(
+            f"Weights only load failed: the structure is damaged ({error})"
+        ) from error

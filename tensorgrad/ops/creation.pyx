@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 from tensorgrad._core cimport primitives
 from tensorgrad._core.device cimport as_device, cpu, memory_device
 from tensorgrad._core.device cimport device as Device
-from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_I64, default_code, dtype_of, to_complex_code
+from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_F64, TG_I64, default_code, dtype_of, to_complex_code
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport (
@@ -218,23 +218,31 @@ operator(f"arange(Number start, Number end, Number step=1, {FACTORY})", _arange,
 
 
 def _linspace(start, end, steps, dtype, device, requires_grad, layout, pin_memory):
-    """start + i * step up to the middle, end - (steps - 1 - i) * step after it, so that both ends are exact."""
-    cdef TensorBase x
-    cdef Operator arange = handle("arange"), where = handle("where"), cat = handle("cat")
+    """start + i * step in the first half, end - (steps - 1 - i) * step in the second, so that both ends are exact."""
+    cdef TensorBase x, step
+    cdef int64_t half, rest, one = 1
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     complex_ends = isinstance(start, complex) or isinstance(end, complex)
     x = make((steps,), dtype, device, requires_grad, to_complex_code(default_code()) if complex_ends else default_code())
     if steps == 1:
         primitives.fill(x, start)
+    elif steps > 1 and (complex_ends or x.dtype.category < CAT_FLOAT):
+        compute = x.dtype if complex_ends else dtype_of(TG_F64)
+        i = handle("arange")(steps, dtype=compute, device=device_of(x))
+        primitives.copy(x, start + i * ((end - start) / (steps - 1)))
     elif steps > 1:
-        compute = x.dtype if x.dtype.category >= CAT_FLOAT else dtype_of(default_code())
-        place = device_of(x)
-        i = arange(steps, dtype=compute, device=place)
-        # the step is rounded to the computing type before it is used, as PyTorch does
-        step = (full((), end, dtype=compute, device=place) - full((), start, dtype=compute, device=place)) / (steps - 1)
-        values = where(i < steps // 2, start + step * i, end - step * ((steps - 1) - i))
-        primitives.copy(x, values)
+        # the step is rounded to the dtype before it is used, as PyTorch does; what follows is rounded once
+        step = make((), x.dtype, None, False, 0)
+        primitives.fill(step, end)
+        low = make((), x.dtype, None, False, 0)
+        primitives.fill(low, start)
+        wide = primitives.decode((step - low) / (steps - 1))
+        first, last = primitives.decode(low), primitives.decode(step)
+        half = steps // 2
+        rest = steps - half
+        primitives.arange(new_tensor(x.storage, x.dtype, 1, &half, &one, 0), first, wide)
+        primitives.arange(new_tensor(x.storage, x.dtype, 1, &rest, &one, half), last - wide * (rest - 1), wide)
     return x
 
 

@@ -581,7 +581,8 @@ def _masked_fill(self, mask, value):
     return to(where(mask, value, self), self.dtype)
 
 
-composite("masked_fill(Tensor self, Tensor mask, Number value)", _masked_fill, inplace=True, reference="np.where(mask, value, self)",
+composite("masked_fill(Tensor self, Tensor mask, Number value)", _masked_fill, inplace=True,
+          reference="np.where(mask, value, self).astype(self.dtype)",
           samples=lambda make: [((make(3, 4), make(3, 4, integer=2) > 0, 1.5), {}), ((make(3, 4), make(4, integer=2) > 0, 0), {})],
           doc="A copy with a number where `mask` holds.")
 composite("masked_fill(Tensor self, Tensor mask, Tensor value)", lambda self, mask, value: _fill_from(self, mask, value), inplace=True)
@@ -593,7 +594,7 @@ def _fill_from(self, mask, value):
     return to(where(mask, value, self), self.dtype)
 
 
-composite("masked_select(Tensor self, Tensor mask)", lambda self, mask: _masked_select(self, mask), reference="self[mask]",
+composite("masked_select(Tensor self, Tensor mask)", lambda self, mask: _masked_select(self, mask), reference="self[mask]", data_dependent=True,
           samples=lambda make: [((make(3, 4), make(3, 4, integer=2) > 0), {})], doc="The elements where `mask` holds, in order.")
 
 

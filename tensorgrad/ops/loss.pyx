@@ -363,8 +363,8 @@ def _nll_vjp(grad, self_shape, target, weight, reduction, ignore_index):
 def _nll_batch(batch_size, in_dims, self, target, weight, reduction, ignore_index):
     self = movedim(self, in_dims[0], 0) if in_dims[0] is not None else expand(self, (batch_size, *self.shape))
     target = movedim(target, in_dims[1], 0) if in_dims[1] is not None else expand(target, (batch_size, *target.shape))
-    if in_dims[2] is not None:
-        weight = movedim(weight, in_dims[2], 0)
+    if weight is not None:      # a constant here as there
+        weight = handle("detach")(weight if in_dims[2] is None else movedim(weight, in_dims[2], 0))
     safe, counts = _class_weights(self, target, weight, ignore_index, in_dims[2] is not None)
     values = -_picked(self, safe, 2 if self.ndim > 2 else 1) * counts
     if reduction == NONE:

@@ -477,7 +477,8 @@ def _norm2_jvp(self, self_t, out, dim, keepdim):
 
 
 operator("_norm2(Tensor self, Dims? dim=None, bool keepdim=False)", _norm2, vjp={"self": _norm2_vjp}, jvp=_norm2_jvp,
-         node="linalg_vector_norm", internal=True, reference="np.linalg.norm(np.ravel(self))",
+         node="linalg_vector_norm", internal=True,
+         reference="np.sqrt(np.sum(np.abs(self) ** 2.0, axis=dim, keepdims=keepdim))",
          samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 1), {})], doc="The Euclidean norm.")
 
 
@@ -643,7 +644,8 @@ def _sort_by_rank(values, indices, self, dim, descending):
 operator("sort(Tensor self, Dim dim=-1, bool descending=False, *, bool stable=False) -> (Tensor values, Tensor indices)", _sort,
          vjp={"self": lambda grad_values, self_shape, dim, indices: _put_back(grad_values, self_shape, dim, indices, True)},
          jvp=lambda self_t, dim, indices: (_pick(self_t, dim, indices, True), None), nondifferentiable=("indices",),
-         reference="(np.sort(self, dim), np.argsort(self, dim, kind='stable'))",
+         reference="(np.flip(np.sort(self, dim), dim), self.shape[dim] - 1 - np.flip(np.argsort(np.flip(self, dim), dim, kind='stable'), dim))"
+         " if descending else (np.sort(self, dim), np.argsort(self, dim, kind='stable'))",
          samples=lambda make: [((make(3, 4),), {}), ((make(4, 3), 0), {}), ((make(5), -1, True), {})],
          doc="""The elements in order along a dimension, and the indices they had; nan counts as the largest.
 
@@ -656,7 +658,7 @@ composite("argsort(Tensor self, Dim dim=-1, bool descending=False, *, bool stabl
           lambda self, dim, descending, stable: sort(self, dim, descending, stable=stable)[1],
           reference="np.argsort(self, dim, kind='stable')", doc="The indices that put a dimension in order.")
 composite("msort(Tensor self)", lambda self: sort(self, 0)[0], reference="np.sort(self, 0)",
-          doc="The elements in order along the first dimension.")
+          samples=lambda make: [((make(4, 3),), {})], doc="The elements in order along the first dimension.")
 composite("topk(Tensor self, int k, Dim dim=-1, bool largest=True, bool sorted=True)",
           lambda self, k, dim, largest, sorted: _topk(self, k, dim, largest),
           samples=lambda make: [((make(5), 2), {}), ((make(3, 4), 2, 0, False), {})],

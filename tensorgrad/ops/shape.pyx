@@ -783,10 +783,13 @@ composite("fliplr(Tensor self)", lambda self: flip(self, (1,)), reference="np.fl
           samples=lambda make: [((make(2, 3),), {})])
 composite("flipud(Tensor self)", lambda self: flip(self, (0,)), reference="np.flipud(self)", doc="Rows in reverse order.",
           samples=lambda make: [((make(2, 3),), {})])
-composite("roll(Tensor self, Size shifts, Dims? dims=None)", lambda self, shifts, dims: _roll(self, shifts, dims),
-          reference="np.roll(self, shifts if dims is None else shifts, dims)",
-          samples=lambda make: [((make(5), 2), {}), ((make(2, 3), (1, -1), (0, 1)), {})],
+# One shift has an overload of its own: the ints of roll(x, 1, 0) would otherwise be taken for two shifts.
+composite("roll(Tensor self, int shifts, Dims? dims=None)", lambda self, shifts, dims: _roll(self, (shifts,), dims),
+          reference="np.roll(self, shifts, dims)",
+          samples=lambda make: [((make(5), 2), {}), ((make(2, 3), -1, 1), {})],
           doc="Indices shifted; what leaves at one end comes back at the other.")
+composite("roll(Tensor self, Size shifts, Dims? dims=None)", lambda self, shifts, dims: _roll(self, shifts, dims),
+          reference="np.roll(self, shifts, dims)", samples=lambda make: [((make(2, 3), (1, -1), (0, 1)), {})])
 
 
 def _roll(self, shifts, dims):
@@ -915,14 +918,14 @@ composite("angle(Tensor self)", lambda self: handle("_angle")(self) if self.is_c
 def _real_angle(self):
     cdef Operator where = handle("where")
     x = self if self.is_floating_point() else self.float()
-    return where(x != x, x, where(x < 0, 3.141592653589793, 0.0).to(x.dtype)) + 0 * x.detach()
+    return where(x != x, x, (x < 0).to(x.dtype) * 3.141592653589793)
 
 
 composite("conj(Tensor self)", lambda self: handle("conj_physical")(self) if self.is_complex() else self,
           reference="np.conj(self)", doc="The complex conjugate of each element; a real tensor as it is.")
 composite("resolve_conj(Tensor self)", lambda self: self, doc="The tensor: conjugation here is never lazy.")
 composite("resolve_neg(Tensor self)", lambda self: self, doc="The tensor: negation here is never lazy.")
-composite("broadcast_tensors(Tensor[] tensors)", lambda tensors: _broadcast_all(tensors), method=False,
+composite("broadcast_tensors(Tensor... tensors)", lambda tensors: _broadcast_all(tensors), method=False,
           doc="Tensors expanded to their common shape, as views.")
 
 

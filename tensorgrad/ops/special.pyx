@@ -16,15 +16,19 @@ cdef extern from *:
     #include "loops.h"
     #include "special_math.h"
     TG_UNARY(lgamma, FLOAT, tg_lgamma(x))
+    TG_UNARY(erfinv, FLOAT, tg_erfinv(x))
     TG_UNARY(digamma, FLOAT, tg_digamma(x))
     TG_BINARY(polygamma, FLOAT, tg_polygamma(x, y))
     TG_UNARY(sinc, FLOAT_AND_COMPLEX, x == 0 ? (T)1 : tg_sin(x * (R)3.14159265358979323846) / (x * (R)3.14159265358979323846))
     """
-    const tg_kernel tg_k_lgamma, tg_k_digamma, tg_k_polygamma, tg_k_sinc
+    const tg_kernel tg_k_erfinv, tg_k_lgamma, tg_k_digamma, tg_k_polygamma, tg_k_sinc
 
 elementwise(<size_t>&tg_k_lgamma, "lgamma(Tensor self)", to_float=True, partials={"self": lambda self: digamma(self)},
             reference="np.vectorize(math.lgamma, otypes=[float])(self)", domain=(0.3, 4.0),
             doc="Logarithm of the absolute value of the gamma function.")
+elementwise(<size_t>&tg_k_erfinv, "erfinv(Tensor self)", to_float=True,
+            partials={"self": lambda out: 0.5 * math.sqrt(math.pi) * handle("exp")(out * out)}, domain=(-0.8, 0.8),
+            doc="The inverse of the error function.")
 elementwise(<size_t>&tg_k_digamma, "digamma(Tensor self)", to_float=True, partials={"self": lambda self: polygamma(self, 1)},
             domain=(0.3, 4.0), doc="Logarithmic derivative of the gamma function.")
 elementwise(<size_t>&tg_k_polygamma, "_polygamma(Tensor self, Number n)", to_float=True,
@@ -54,6 +58,8 @@ composite("logit(Tensor self, Number? eps=None)",
 
 
 def _logit(self):
+    if not (self.is_floating_point() or self.is_complex()):
+        self = self * 1.0       # 1 - self would wrap around
     return log(self / (1 - self))
 
 
@@ -99,7 +105,7 @@ def _cross(self, other, dim):
     return (roll(self, -1, dim) * roll(other, -2, dim)) - (roll(self, -2, dim) * roll(other, -1, dim))
 
 
-composite("meshgrid(Tensor[] tensors, *, str? indexing=None)", lambda tensors, indexing: _meshgrid(tensors, indexing), method=False,
+composite("meshgrid(Tensor... tensors, *, str? indexing=None)", lambda tensors, indexing: _meshgrid(tensors, indexing), method=False,
           doc="Coordinates of a grid from those along its axes: with indexing='ij' the first varies along the first dimension.")
 
 

@@ -151,7 +151,7 @@ cdef extern from *:
 elementwise(<size_t>&tg_k_sigmoid, "sigmoid(Tensor self)", to_float=True, partials={"self": lambda out: out * (1 - out)},
             vjp={"self": lambda grad, out: (sigmoid_backward(grad, out) if not out.is_complex()
                                             else grad * conj(out * (1 - out)))},
-            reference="1 / (1 + np.exp(-self))", aliases=("special_expit",), doc="""Logistic function of each element.
+            reference="1 / (1 + np.exp(self * -1.0))", aliases=("special_expit",), doc="""Logistic function of each element.
 
     Notes
     -----
@@ -210,7 +210,7 @@ elementwise(<size_t>&tg_k_neg, "neg(Tensor self)", partials={"self": -1}, refere
 elementwise(<size_t>&tg_k_abs, "abs(Tensor self)", vjp={"self": lambda grad, self: grad * sgn(self)},
             jvp=lambda self, self_t: real(self_t * conj(sgn(self))), reference="np.abs(self)", domain=(0.2, 2.0),
             aliases=("absolute",), doc="Absolute value of each element; of a complex one the modulus, a real number.")
-elementwise(<size_t>&tg_k_sign, "sign(Tensor self)", partials={"self": 0}, reference="np.sign(self)", domain=(0.2, 2.0),
+elementwise(<size_t>&tg_k_sign, "sign(Tensor self)", partials={"self": 0}, reference="np.sign(self * 1)", domain=(0.2, 2.0),
             doc="The sign of each element: -1, 0 or 1.")
 elementwise(<size_t>&tg_k_sgn, "sgn(Tensor self)",
             vjp={"self": lambda grad, self, out: _sgn_vjp(grad, self, out)},
@@ -295,5 +295,5 @@ def _bitwise_not(self):
 composite("positive(Tensor self)", lambda self: self, doc="The tensor itself, as the unary + gives it.")
 composite("isreal(Tensor self)", lambda self: self.imag == 0 if self.is_complex() else full_like(self, True, dtype=bool),
           doc="Whether each element is real.")
-composite("deg2rad(Tensor self)", lambda self: self * RADIANS_PER_DEGREE, doc="Degrees to radians.", reference="np.deg2rad(self)")
-composite("rad2deg(Tensor self)", lambda self: self * (1 / RADIANS_PER_DEGREE), doc="Radians to degrees.", reference="np.rad2deg(self)")
+composite("deg2rad(Tensor self)", lambda self: self * RADIANS_PER_DEGREE, doc="Degrees to radians.", reference="self * (np.pi / 180)")
+composite("rad2deg(Tensor self)", lambda self: self * (1 / RADIANS_PER_DEGREE), doc="Radians to degrees.", reference="self * (180 / np.pi)")

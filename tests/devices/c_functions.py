@@ -37,8 +37,9 @@ def convert(x, dtype):
     if x.dtype.kind == "f" and dtype.kind in "iu":
         return _truncated(x.astype(np.float64), dtype)
     if dtype == np.float16:
-        x = x.astype(np.float32)  # the double rounding is the CPU's, too
-    return x.astype(dtype)
+        x = convert(x, np.float32)  # the double rounding is the CPU's, too
+    with np.errstate(all="ignore"):
+        return x.astype(dtype)
 
 
 def _truncated(x, dtype):

@@ -1,18 +1,10 @@
 """Registers the ghost device, once for all tests of devices."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-HERE = Path(__file__).parent
-for directory in (HERE, HERE.parent / "ops"):  # helpers of tests are no packages
-    if str(directory) not in sys.path:
-        sys.path.insert(0, str(directory))
+from tensorgrad import devices
 
-from ghost import GhostBackend  # noqa: E402
-
-from tensorgrad import devices  # noqa: E402
+from .ghost import GhostBackend
 
 BACKEND = GhostBackend()
 devices.register_backend("ghost", BACKEND)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import re
 
-import c_functions as c
 import numpy as np
+
+from . import c_functions as c
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+[uUlL]*|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fFuUlL]*)"

@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import threading
 
-import c_functions
 import numpy as np
-import philox
-from expression import evaluate
 
 from tensorgrad.devices import Backend
+
+from . import c_functions, philox
+from .expression import evaluate
 
 STORED_AS = {"bfloat16": np.dtype("uint16")}
 

@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
-from sampling import (
+
+import tensorgrad
+from tensorgrad import ops
+
+from ..ops.sampling import (
     assert_close,
     is_inexact,
     results_of,
@@ -12,9 +16,6 @@ from sampling import (
     to_numpy,
     with_tensors,
 )
-
-import tensorgrad
-from tensorgrad import ops
 
 SAMPLED = [o for o in ops.registry() if not o.inplace and (o.samples is not None or takes_only_numbers(o))]
 INPLACE = [o for o in SAMPLED if o.inplace_form is not None]
@@ -112,6 +113,33 @@ def test_elementwise_operators_in_every_dtype(overload, dtype, ghost):
             dtype,
             f"{overload.signature_text} of {args} {kwargs}",
         )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x.unique(return_inverse=True, return_counts=True),
+        lambda x: tensorgrad.nonzero(x > 0),
+        lambda x: x.isclose(x * (1 + 1e-7)),
+        lambda x: x.masked_scatter(x > 0, x.flip((0, 1))),
+        lambda x: (x.median(), *x.median(1), *x.kthvalue(2, 0), x.max(), x.min(), *x.max(0)),
+        lambda x: (*tensorgrad.std_mean(x, 1), *tensorgrad.var_mean(x), x.nansum(), x.nanmean(0)),
+        lambda x: tensorgrad.meshgrid((x[0], x[:, 0]), indexing="ij"),
+        lambda x: (*x.split([1, 2]), *x.tensor_split(2, 1), x.sum_to_size(1, 4), x.unflatten(1, (2, 2))),
+        lambda x: tensorgrad.view_as_real(tensorgrad.view_as_complex(x.reshape(3, 2, 2)) * 1j),
+        lambda x: (x.softmax(1), x.log_softmax(0), x.argsort(1), x.count_nonzero(1), x.round(decimals=1)),
+        lambda x: (x.bernoulli(0.4), tensorgrad.rand_like(x), tensorgrad.dropout(x, 0.5, True)),
+        lambda x: (x.abs().multinomial(2), tensorgrad.normal(x, 0.5), x.new_full((2,), 3.0)),
+        lambda x: (x.index_fill(1, (x[0] > 0).nonzero()[:, 0], 9.0), x[x > 0], x.diag_embed()),
+        lambda x: (x.half(), x.int(), x.to(tensorgrad.complex64), x.type_as(x > 0), x.contiguous()),
+    ],
+)
+def test_operators_without_samples(call, ghost):
+    x = tensorgrad.tensor([[3.0, -1.0, 2.5, 3.0], [0.0, -2.0, 1.0, 7.0], [-1.0, 2.5, 4.0, -6.5]])
+    x = x.to(tensorgrad.float64)
+    expected = called(call, (x,), {})
+    assert not isinstance(expected, Exception), expected
+    compare(called(call, (x.to("ghost"),), {}), expected, tensorgrad.float64, "")
 
 
 @pytest.mark.parametrize("overload", INPLACE, ids=lambda o: o.inplace_form.signature_text)

@@ -11,7 +11,7 @@ import pytest
 import tensorgrad
 from tensorgrad import cuda, devices
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 
 class Site:
@@ -33,7 +33,7 @@ class Site:
         """What a program prints; it has a function `error_of` that gives an exception and its causes."""
         prelude = f"""
             import sys
-            sys.path[:0] = [{str(self.directory)!r}, {str(HERE)!r}]
+            sys.path[:0] = [{str(self.directory)!r}, {str(TESTS)!r}]
             import tensorgrad
             def error_of(device):
                 try:
@@ -53,10 +53,10 @@ class Site:
         return result.stdout
 
 
-GOOD = "from ghost import GhostBackend as Plugin"
+GOOD = "from devices.ghost import GhostBackend as Plugin"
 BROKEN = "raise ImportError('libspook.so.7: cannot open shared object file')"
 OTHER_VERSION = """
-    from ghost import GhostBackend
+    from devices.ghost import GhostBackend
     class Plugin(GhostBackend):
         contract_version = 99
 """
@@ -151,7 +151,7 @@ def test_the_table_of_devices(site):
     for name, source in (("good", GOOD), ("broken", BROKEN), ("twice", GOOD), ("off", GOOD)):
         site.add(f"tensorgrad-{name}", name, source)
     site.add("another-twice", "twice", GOOD)
-    code = "from tensorgrad.devices.__main__ import main; main({}); print('ghost' in sys.modules)"
+    code = "from tensorgrad.devices.__main__ import main; main({}); print('devices.ghost' in sys.modules)"
     allowed = "good,broken,twice"
 
     lines = site.run(code.format([]), TENSORGRAD_PLUGINS=allowed).splitlines()

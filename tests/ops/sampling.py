@@ -55,7 +55,8 @@ class Maker:
 
     def values(self, shape, dtype, low, high):
         if dtype is tensorgrad.bool:
-            return self.rng.integers(0, 2, shape).astype(bool)
+            # where zero is outside of the domain, so is False
+            return np.asarray(self.rng.integers(low > 0, 2, shape).astype(bool))
         if not is_inexact(dtype):
             first = max(math.ceil(low), 0 if not dtype.is_signed else -100)
             last = math.floor(high)
@@ -147,8 +148,10 @@ def bounds_for(param, maker):
 def sample(params, numbers, maker, shapes, gaps=False):
     args, kwargs, shapes = [], {}, list(shapes)
     for i, p in enumerate(params):
-        if kind_of(p) == "Number":
-            value = 2 if not is_inexact(maker.dtype) else 0.5
+        if kind_of(p) == "Number" and p.optional:
+            value = p.default
+        elif kind_of(p) == "Number":
+            value = 0.5 if is_inexact(maker.dtype) else True if maker.dtype is tensorgrad.bool else 2
         elif numbers.get(i) is not None:
             value = numbers[i]
             shapes.pop(0)
@@ -181,21 +184,36 @@ def bound(overload, args, kwargs):
     return values
 
 
-def numpy_value(x):
-    """An argument for a NumPy expression: inexact tensors in double precision, others as they are."""
+def numpy_value(x, exact):
+    """An argument for a NumPy expression: inexact tensors (and all, unless `exact`) in double precision."""
     if isinstance(x, tensorgrad.Tensor):
-        return to_numpy(x.detach().to(wide(x.dtype)))
+        value = to_numpy(x.detach().to(wide(x.dtype)))
+        return value if exact or value.dtype.kind not in "iub" else value.astype(np.float64)
     if isinstance(x, (tuple, list)):
-        return tuple(numpy_value(item) for item in x)
-    return x
+        return tuple(numpy_value(item, exact) for item in x)
+    return np.bool_(x) if isinstance(x, bool) else x
 
 
 def reference_of(overload, args, kwargs):
-    """The value of the declaration's NumPy expression, in double precision."""
+    """The value of the declaration's NumPy expression.
+
+    Integers are computed as they are, since they may wrap around; but where the result is inexact, in
+    double precision, for NumPy would take half precision for int8.
+    """
     overload = overload.functional or overload
-    names = {name: numpy_value(x) for name, x in bound(overload, args, kwargs).items()}
-    with np.errstate(all="ignore"):
-        return eval(overload.reference, {"np": np, "math": math, **names})
+    arguments = bound(overload, args, kwargs)
+
+    def evaluate(exact):
+        names = {name: numpy_value(x, exact) for name, x in arguments.items()}
+        with np.errstate(all="ignore"):
+            return eval(overload.reference, {"np": np, "math": math, **names})
+
+    value = evaluate(True)
+    parts = value if isinstance(value, (tuple, list)) else (value,)
+    small = any(np.asarray(part).dtype.kind in "fc" for part in parts) and not any(
+        is_inexact(x.dtype) for x in tensors_in((args, kwargs))
+    )
+    return evaluate(False) if small else value
 
 
 # ---- arguments as trees --------------------------------------------------------------------------------

@@ -37,13 +37,12 @@ def runner(overload, args, kwargs):
 
 @functools.cache
 def accepts(overload, dtype):
-    """Whether an operator computes in a dtype; if it does not, it must say so."""
+    """Whether an operator computes in a dtype. Any error but a refusal is for the tests to run into."""
     try:
         for args, kwargs in samples_of(overload, dtype):
             call(overload, args, kwargs)
     except (RuntimeError, TypeError, NotImplementedError) as error:
-        assert REFUSAL.search(str(error)), f"{overload} refuses {dtype} without saying why: {error}"
-        return False
+        return REFUSAL.search(str(error)) is None
     return True
 
 
@@ -52,7 +51,10 @@ def differentiable_in(overload, dtype):
     if not (dtype in DOUBLES and accepts(overload, dtype)):
         return False
     args, kwargs = samples_of(overload, dtype, requires_grad=True)[0]
-    return any(out.requires_grad for out in sampling.results_of(call(overload, args, kwargs)))
+    try:
+        return any(out.requires_grad for out in sampling.results_of(call(overload, args, kwargs)))
+    except Exception:  # a test says so better than a failing collection
+        return True
 
 
 def overloads(condition=lambda overload: True):
@@ -68,7 +70,18 @@ def differentiable(overload):
     return any(differentiable_in(overload, dtype) for dtype in DOUBLES)
 
 
+@functools.cache
 def is_deterministic(overload):
+    """Whether a call leaves the random number generator alone."""
+    try:
+        for args, kwargs in samples_of(overload, tensorgrad.float64):
+            tensorgrad.manual_seed(0)
+            before = tensorgrad.get_rng_state()
+            overload.op(*args, **kwargs)
+            if not tensorgrad.equal(tensorgrad.get_rng_state(), before):
+                return False
+    except Exception:  # for the tests to run into
+        pass
     return not overload.is_random
 
 
@@ -101,8 +114,9 @@ def gradients(function, tensors):
 @pytest.mark.parametrize("overload", overloads(lambda overload: overload.reference is not None))
 def test_value_is_numpys_in_every_dtype(overload):
     computed = [dtype for dtype in DTYPES if accepts(overload, dtype)]
-    missing = set(overload.kernel_dtypes()) - set(computed) - {tensorgrad.bool}
-    assert computed and not missing & set(DTYPES), f"has a kernel for {missing}, but refuses them"
+    missing = set(overload.kernel_dtypes()) & set(DTYPES) - set(computed)
+    assert computed
+    assert not missing or overload.options.get("check"), f"has a kernel for {missing}, but refuses them"
     for dtype in computed:
         for args, kwargs in samples_of(overload, dtype):
             expected = sampling.reference_of(overload, args, kwargs)
@@ -159,7 +173,8 @@ def check_inplace(overload, x, rest, kwargs, expected, variant):
     version = base._version
     written = call(overload.inplace_form, (view, *rest), kwargs)
     assert written is view
-    assert base._version > version
+    changed = not tensorgrad.equal(expected, x)
+    assert base._version > version or not changed
     for seen in (view, sibling, base[1]):
         np.testing.assert_array_equal(to_numpy(seen), to_numpy(expected), err_msg=str(variant))
     for place in (0, 2):
@@ -249,12 +264,14 @@ def in_doubles(condition=lambda overload: True):
 
 @pytest.mark.parametrize("overload", overloads(lambda o: bool(o.inputs()) and is_deterministic(o)))
 def test_what_declares_a_derivative_is_recorded(overload):
-    dtype = next(d for d in DOUBLES if accepts(overload, d))
-    assert differentiable_in(overload, dtype)
-    args, kwargs = samples_of(overload, dtype, requires_grad=True)[0]
-    out = next(x for x in sampling.results_of(call(overload, args, kwargs)) if x.requires_grad)
-    assert type(out.grad_fn).__name__.endswith("Backward0")
-    assert out.grad_fn.name() == type(out.grad_fn).__name__
+    names = []
+    for dtype in DOUBLES:
+        if accepts(overload, dtype):
+            args, kwargs = samples_of(overload, dtype, requires_grad=True)[0]
+            names += [
+                x.grad_fn.name() for x in sampling.results_of(call(overload, args, kwargs)) if x.grad_fn
+            ]
+    assert names and all(re.fullmatch("[A-Z][A-Za-z0-9]*Backward0", name) for name in names)
 
 
 @pytest.mark.parametrize(("overload", "dtype"), in_doubles())
@@ -267,8 +284,7 @@ def test_gradient(overload, dtype):
 def test_second_gradient(overload, dtype):
     for args, kwargs in samples_of(overload, dtype, requires_grad=True):
         function, tensors = runner(overload, args, kwargs)
-        # The projections of fast mode find what full Jacobians find, in a fraction of the time.
-        assert gradgradcheck(function, tensors, fast_mode=True)
+        assert gradgradcheck(function, tensors)
 
 
 @pytest.mark.parametrize(("overload", "dtype"), in_doubles())
@@ -319,9 +335,12 @@ def vmappable(overload):
     """False where the shape of the result depends on the values, or the result is no tensor."""
     if not is_deterministic(overload) or overload.options.get("data_dependent"):
         return False
-    dtype = DOUBLES[0] if accepts(overload, DOUBLES[0]) else DOUBLES[1]
+    dtype = vmap_dtype(overload)
     samples = samples_of(overload, dtype) if accepts(overload, dtype) else []
-    return bool(samples) and bool(tensors_in(samples[0])) and bool(tensors_in(call(overload, *samples[0])))
+    try:
+        return any(tensors_in(sample) and tensors_in(call(overload, *sample)) for sample in samples)
+    except Exception:
+        return True
 
 
 def vmap_dtype(overload):
@@ -365,8 +384,10 @@ def test_nested_vmap_is_two_loops(overload):
 @pytest.mark.parametrize("overload", overloads(lambda o: vmappable(o) and differentiable(o)))
 def test_vmap_of_grad_and_grad_of_vmap(overload):
     dtype = vmap_dtype(overload)
-    for function, variants in batches(overload, dtype, 2):
-        places = tuple(i for i, x in enumerate(variants[0]) if is_inexact(x.dtype))
+    recording = [tensors_in(sample) for sample in samples_of(overload, dtype, requires_grad=True)]
+    for (function, variants), tensors in zip(batches(overload, dtype, 2), recording, strict=True):
+        flags = [x.requires_grad for x in tensors]
+        places = tuple(i for i, recorded in enumerate(flags) if recorded)
 
         def scalar(*tensors, function=function):
             return weighted_sum(sampling.results_of(function(*tensors)))

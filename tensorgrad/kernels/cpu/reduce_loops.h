@@ -23,10 +23,14 @@ typedef enum { TG_SUM, TG_PROD, TG_MAX, TG_MIN, TG_ANY, TG_ALL } tg_reduce_op;
 #define TG_REDUCE_LOOPS(CLONES, NAME, T, LANES, OP)                                                \
     CLONES static void tg_block_##NAME(void *restrict result, const void *restrict data, int64_t n) { \
         const T *restrict p = (const T *)data;                                                     \
-        if (n < LANES) {                                                                           \
-            T r = p[0];                                                                            \
-            for (int64_t i = 1; i < n; i++) r = OP(r, p[i]);                                       \
-            *(T *)result = r;                                                                      \
+        if (n < LANES) { /* four lanes keep short sums as exact as long ones */                    \
+            T few[4];                                                                              \
+            int lanes = n < 4 ? (int)n : 4;                                                        \
+            for (int l = 0; l < lanes; l++) few[l] = p[l];                                         \
+            for (int64_t i = lanes; i < n; i++) few[i & 3] = OP(few[i & 3], p[i]);                 \
+            if (lanes > 2) few[0] = OP(few[0], few[2]);                                            \
+            if (lanes > 3) few[1] = OP(few[1], few[3]);                                            \
+            *(T *)result = lanes > 1 ? OP(few[0], few[1]) : few[0];                                \
             return;                                                                                \
         }                                                                                          \
         T acc[LANES];                                                                              \
