@@ -339,7 +339,9 @@ cdef int compile_overload(Overload o) except -1:
     if o.n_inputs:
         name = o.node_name
         if name is None:
-            name = _camel(o.functional.name if o.functional is not None else o.name)
+            name = o.functional.name if o.functional is not None else o.name
+        if name == name.lower():
+            name = _camel(name)
         o.node_type = o.functional.node_type if o.functional is not None else None
         if o.node_type is None:
             o.node_type = make_node_type(name + "Backward0", Node)

@@ -134,8 +134,7 @@ cdef object call_plugin(TensorBase x, str method, str name, tuple args):
 
 cdef int encode(object value, int dtype, char* element) except -1:
     """Write a Python number as one element of `dtype`."""
-    cdef double complex z
-    cdef double d
+    cdef double d, imaginary
     cdef int category = category_of(dtype)
     if category == CAT_FLOAT:
         if isinstance(value, complex):
@@ -153,12 +152,14 @@ cdef int encode(object value, int dtype, char* element) except -1:
             (<uint16_t*>element)[0] = tg_float_to_bf16(<float>d)
         return 0
     if category == CAT_COMPLEX:
-        z = value
+        value = complex(value)      # by parts: a C complex made of an infinite one would be nan
+        d, imaginary = value.real, value.imag
         if dtype == TG_C64:
-            (<float*>element)[0] = <float>z.real
-            (<float*>element)[1] = <float>z.imag
+            (<float*>element)[0] = <float>d
+            (<float*>element)[1] = <float>imaginary
         else:
-            (<double complex*>element)[0] = z
+            (<double*>element)[0] = d
+            (<double*>element)[1] = imaginary
         return 0
     if category == CAT_BOOL:
         (<uint8_t*>element)[0] = 1 if value else 0

@@ -22,6 +22,7 @@ from tensorgrad._core.dispatch import jvp_values
 
 import warnings
 
+cdef Operator op_copy_ = handle("copy_")
 cdef Operator op_movedim = handle("movedim")
 cdef Operator op_expand = handle("expand")
 cdef Operator op_reshape = handle("reshape")
@@ -225,8 +226,7 @@ cdef object run_vmap(Overload o, PyObject** a, tg_thread_state* st, Level level)
         if not batched:
             if o.is_random and level.randomness == "different" and not o.inplace:
                 result = _batch_random(o, args, level)
-                if result is not None:
-                    return _wrap_result(result, depth, 0)
+                return _loop(o, args, level, depth, False) if result is None else _wrap_result(result, depth, 0)
             return _call(o, args)
         if o.is_random and level.randomness == "same":
             return _loop(o, args, level, depth, True)
@@ -239,6 +239,9 @@ cdef object run_vmap(Overload o, PyObject** a, tg_thread_state* st, Level level)
         else:
             result, dims = o.batch(level.batch_size, *_values_and_dims(args, depth))
             if o.inplace:
+                if o.functional is not None:    # the rule is that of the function: write what it gave
+                    call2(op_copy_, batch_first(args[0], depth),
+                          result if dims is None or dims == 0 else call3(op_movedim, result, dims, 0))
                 return args[0]
             return _wrap_dims_of(result, dims, depth)
         if o.inplace:

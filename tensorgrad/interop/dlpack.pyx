@@ -5,13 +5,11 @@ are named as https://dmlc.github.io/dlpack/latest/python_spec.html says. Each st
 to the Storage, and dies by its deleter, which whoever owns it calls once: an unused capsule, or the
 consumer, on whatever thread.
 """
-from cpython.object cimport PyObject
 from cpython.pycapsule cimport (
     PyCapsule_CheckExact, PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New, PyCapsule_SetName)
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport strcmp
 
 from tensorgrad._core.device cimport as_device, cpu, memory_device
 from tensorgrad._core.device cimport device as Device
@@ -21,7 +19,7 @@ from tensorgrad._core.dtype cimport (
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.primitives cimport as_device_array
-from tensorgrad._core.types cimport MAX_DIMS, REQUIRES_GRAD, Storage, TensorBase, contiguous_strides, device_of
+from tensorgrad._core.types cimport MAX_DIMS, REQUIRES_GRAD, TensorBase, contiguous_strides, device_of
 from tensorgrad.interop.numpy_bridge cimport readable, share_memory
 
 import warnings

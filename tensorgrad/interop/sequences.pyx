@@ -208,8 +208,7 @@ cdef void limits(int code, int64_t* low, int64_t* high) noexcept:
 
 cdef int store(object x, int code, char* p) except -1:
     """Write one element."""
-    cdef double complex z
-    cdef double number
+    cdef double number, imaginary
     if isinstance(x, TensorBase):
         x = number_of(<TensorBase>x, code)
     elif cnp.PyArray_Check(x) and cnp.PyArray_SIZE(x) == 1:
@@ -226,11 +225,13 @@ cdef int store(object x, int code, char* p) except -1:
             x = py_operator.index(x)
         (<uint8_t*>p)[0] = PyObject_IsTrue(x)
     elif code == TG_C64 or code == TG_C128:
-        z = x
+        # by parts: a C complex made of an infinite one would be nan
+        x = complex(x)
+        number, imaginary = x.real, x.imag
         if code == TG_C64:
-            (<float*>p)[0], (<float*>p)[1] = <float>z.real, <float>z.imag
+            (<float*>p)[0], (<float*>p)[1] = <float>number, <float>imaginary
         else:
-            (<double*>p)[0], (<double*>p)[1] = z.real, z.imag
+            (<double*>p)[0], (<double*>p)[1] = number, imaginary
     else:
         store_integer(x, code, p)
     return 0

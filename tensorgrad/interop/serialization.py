@@ -38,7 +38,7 @@ _PROTOCOL = 5
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
-# ---- save -------------------------------------------------------------------------------------------
+# ---- save ----------------------------------------------------------------------------------------
 class _Pickler(pickle.Pickler):
     """Pickles the structure and collects the storages."""
 
@@ -137,7 +137,7 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
         )
 
 
-# ---- what an untrusted file may name --------------------------------------------------------------------
+# ---- what an untrusted file may name -------------------------------------------------------------
 def _complex(real: float, imag: float) -> complex:
     return complex(float(real), float(imag))
 
@@ -190,7 +190,7 @@ def safe_globals(safe_globals: list[Any]) -> Iterator[None]:
         _added.update(before)
 
 
-# ---- load -------------------------------------------------------------------------------------------
+# ---- load ----------------------------------------------------------------------------------------
 MapLocation = Callable[[Storage, str], Any] | dict[str, str] | str | Device | None
 
 
@@ -271,7 +271,7 @@ def _refuse(self: Any) -> None:
 
 # The interpreter in Python: of the one in C one can forbid names, but not instructions.
 class _RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
-    """Builds tensors and plain containers, calls nothing else, and sets attributes of tensors only."""
+    """Builds tensors and plain containers, calls nothing else, and sets attributes of nothing else."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 
@@ -317,7 +317,9 @@ class _RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, mis
     def load_build(self) -> None:
         owner, state = self.stack[-2:]
         if not any(type(owner) is item for item in _added.values()):
-            if not isinstance(owner, Tensor) or not isinstance(state, dict):
+            # A state_dict is an OrderedDict with an attribute.
+            settable = isinstance(owner, Tensor) or type(owner) is OrderedDict
+            if not settable or not isinstance(state, dict):
                 raise pickle.UnpicklingError(f"it sets attributes of {type(owner).__name__}")
         super().load_build()
 
@@ -409,8 +411,8 @@ def load(
         if not hasattr(f, method):
             raise AttributeError(
                 f"'{type(f).__name__}' object has no attribute '{method}'. You can only load from a file "
-                "that is seekable. Please pre-load the data into a buffer like io.BytesIO and try to load from it "
-                "instead."
+                "that is seekable. Please pre-load the data into a buffer like io.BytesIO and try to load "
+                "from it instead."
             )
     return _guarded(f, map_location, weights_only, "the file")
 

@@ -357,7 +357,8 @@ def _nll_vjp(grad, self_shape, target, weight, reduction, ignore_index):
     safe, counts = _class_weights(grad, target, weight, ignore_index, False)
     if reduction == MEAN:
         grad = grad / sum_(counts)
-    return scatter_add(grad.new_zeros(self_shape), dim, unsqueeze(safe, dim), unsqueeze(-grad * counts, dim))
+    share = where(target != ignore_index, -grad * counts, 0.0)     # where all are ignored the mean divides zero by zero
+    return scatter_add(grad.new_zeros(self_shape), dim, unsqueeze(safe, dim), unsqueeze(share, dim))
 
 
 def _nll_batch(batch_size, in_dims, self, target, weight, reduction, ignore_index):

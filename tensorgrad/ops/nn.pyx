@@ -8,10 +8,10 @@ from tensorgrad._core.dispatch import composite, elementwise, operator
 from tensorgrad._core.graph import type_name
 from tensorgrad.ops.matmul import _linear_jvp, linear_batch, linear_bias_vjp, linear_input_vjp, linear_weight_vjp
 
-cdef Operator where, exp, exp_, log, sub, mul, mul_, div_, sum_, amax, to, cat, chunk, empty_like, logical_and, relu_, linear
+cdef Operator where, exp, exp_, log, sub, mul, mul_, div_, sum_, amax, to, cat, chunk, empty_like, logical_or, logical_not, relu_, linear
 where, exp, exp_, log, sub, mul, mul_, div_ = (handle(n) for n in ("where", "exp", "exp_", "log", "sub", "mul", "mul_", "div_"))
-sum_, amax, to, cat, chunk, empty_like, logical_and = (
-    handle(n) for n in ("sum", "amax", "to", "cat", "chunk", "empty_like", "logical_and"))
+sum_, amax, to, cat, chunk, empty_like, logical_or, logical_not = (
+    handle(n) for n in ("sum", "amax", "to", "cat", "chunk", "empty_like", "logical_or", "logical_not"))
 cdef Operator sigmoid, tanh, erf, softplus, relu, threshold_backward, hardtanh, hardtanh_
 relu_, linear, sigmoid, tanh, erf, softplus, relu = (
     handle(n) for n in ("relu_", "linear", "sigmoid", "tanh", "erf", "softplus", "relu"))
@@ -56,7 +56,7 @@ elementwise(<size_t>&tg_k_leaky_relu_backward, "leaky_relu_backward(Tensor grad_
             reference="np.where(self > 0, grad_output, negative_slope * grad_output)", internal=True,
             samples=lambda make: [((make(4), make(4), 0.3), {})], doc="The gradient of `leaky_relu`.")
 elementwise(<size_t>&tg_k_hardtanh, "hardtanh(Tensor self, Number min_val=-1, Number max_val=1)",
-            partials={"self": lambda self, min_val, max_val: logical_and(self > min_val, self < max_val)}, method=False,
+            partials={"self": lambda self, min_val, max_val: logical_not(logical_or(self <= min_val, self >= max_val))}, method=False,
             check=lambda self, min_val, max_val: _check_hardtanh(self, min_val, max_val),
             reference="np.clip(self, min_val, max_val)", samples=lambda make: [((make(3, 4), 0, 1), {})],
             doc="Each element, but no less than `min_val` and no more than `max_val`.")
@@ -64,17 +64,17 @@ composite("relu6(Tensor self)", lambda self: hardtanh(self, 0, 6), method=False,
           samples=lambda make: [((make(4, low=4, high=8),), {})], doc="``min(max(x, 0), 6)`` of each element.")
 composite("relu6_(Tensor! self)", lambda self: hardtanh_(self, 0, 6), method=False, doc="The in-place form of `relu6`.")
 elementwise(<size_t>&tg_k_elu, "elu(Tensor self, Number alpha=1.0)", method=False,
-            partials={"self": lambda self, alpha, out: where(self > 0, 1.0, out + alpha)},
+            partials={"self": lambda self, alpha, out: where(self <= 0, out + alpha, 1.0)},
             reference="np.where(self > 0, self, alpha * np.expm1(np.minimum(self, 0)))",
             samples=lambda make: [((make(2, 3),), {}), ((make(4), 0.5), {})],
             doc="Exponential linear unit: ``alpha * (exp(x) - 1)`` where an element is negative.")
 elementwise(<size_t>&tg_k_celu, "celu(Tensor self, Number alpha=1.0)", check=lambda self, alpha: _check_celu(alpha),
-            partials={"self": lambda self, alpha, out: where(self > 0, 1.0, out / alpha + 1)}, method=False,
+            partials={"self": lambda self, alpha, out: where(self <= 0, out / alpha + 1, 1.0)}, method=False,
             reference="np.where(self > 0, self, alpha * np.expm1(np.minimum(self, 0) / alpha))",
             samples=lambda make: [((make(2, 3),), {}), ((make(4), 0.5), {})],
             doc="Exponential linear unit with a continuous derivative: ``alpha * (exp(x / alpha) - 1)`` where an element is negative.")
 elementwise(<size_t>&tg_k_selu, "selu(Tensor self)", node="elu", method=False,
-            partials={"self": lambda self, out: where(self > 0, SELU_SCALE, out + SELU_SCALE * SELU_ALPHA)},
+            partials={"self": lambda self, out: where(self <= 0, out + SELU_SCALE * SELU_ALPHA, SELU_SCALE)},
             reference="1.0507009873554805 * np.where(self > 0, self, 1.6732632423543772 * np.expm1(np.minimum(self, 0)))",
             doc="Scaled exponential linear unit, which keeps mean zero and variance one.")
 

@@ -7,6 +7,7 @@ NumPy lacks are computed in double, element by element.
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -132,6 +133,12 @@ def _pow(x, y):
     return np.where(negative, ones, power)
 
 
+def _erfinv(y):
+    if not -1 < y < 1:
+        return math.copysign(math.inf, y) if abs(y) == 1 else math.nan
+    return NormalDist().inv_cdf((y + 1) / 2) / math.sqrt(2) if y > -1 else -math.inf
+
+
 def _digamma(x):
     """Recurrence up to 10, then the asymptotic series (DLMF 5.11.2)."""
     if x == 0:
@@ -186,6 +193,7 @@ FUNCTIONS = {
     **{name: getattr(np, "arc" + name[1:]) for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
     **{name: _element_by_element(getattr(math, name)) for name in ("erf", "erfc", "lgamma")},
     "digamma": _element_by_element(_digamma),
+    "erfinv": _element_by_element(_erfinv),
     "polygamma": _element_by_element(_polygamma),
     "log2": _scaled_log(2),
     "log10": _scaled_log(10),
