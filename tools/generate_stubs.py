@@ -10,6 +10,7 @@ annotations, or stand in stub_template.pyi; one that does neither is an error.
 from __future__ import annotations
 
 import difflib
+import inspect
 import keyword
 import re
 import sys
@@ -36,6 +37,7 @@ HEADER = "# Made by tools/generate_stubs.py from the operators' declarations; no
 ANNOTATIONS = {
     "Tensor": "Tensor",
     "Tensor[]": "Sequence[Tensor]",
+    "Tensor...": "Sequence[Tensor]",
     "Operand": "_Operand",
     "Number": "_Number",
     "int": "_int",
@@ -55,17 +57,6 @@ ANNOTATIONS = {
 
 
 # ---- operators -----------------------------------------------------------------------------------------
-def loose_ints(params: tuple[Any, ...]) -> int:
-    """Which parameter may be given as several ints, ``view(2, 3)``; -1 for none."""
-    place = -1
-    for i, p in enumerate(params):
-        kind = p.type_name.rstrip("?!")
-        if not p.keyword_only and (kind == "Size" or (kind == "Dims" and not p.has_default)):
-            if all(q.has_default or q.keyword_only for q in params[i + 1 :]):
-                place = i
-    return place
-
-
 def parameter(param: Any) -> str:
     kind = ANNOTATIONS[param.type_name.rstrip("?!")]
     if param.optional or (param.has_default and param.default is None):
@@ -90,15 +81,15 @@ def result(overload: Any) -> str:
 def definitions(overload: Any, method: bool) -> Iterator[str]:
     """``(...) -> ...`` for each way of writing the arguments of an overload."""
     params = overload.parsed().params
-    loose = loose_ints(params)
-    for spread in (False, True) if loose >= 0 else (False,):
+    place = docstrings.loose(params)
+    for spread in (False, True) if place >= 0 else (False,):
         parts, star = [], False
         for i, param in enumerate(params):
             if method and i == 0:
                 parts.append("self")
-            elif spread and i == loose:
-                name = docstrings.shown_name(param)
-                parts.append(f"*{name}: _int")
+            elif spread and i == place:
+                kind = "Tensor" if param.type_name == "Tensor..." else "_int"
+                parts.append(f"*{docstrings.shown_name(param)}: {kind}")
                 star = True
             else:
                 if param.keyword_only and not star:
@@ -117,8 +108,12 @@ def operator_stub(name: str, operator: Any, method: bool) -> list[str]:
     texts = list(dict.fromkeys(text for o in operator.overloads for text in definitions(o, method)))
     if len(texts) == 1:
         return [f"def {name}{texts[0]}: ..."]
-    # Where two overlap the first one wins, in the stub as in the dispatcher.
-    return [line for text in texts for line in ("@overload", f"def {name}{text}: ...")]
+    # Short ones first: std(unbiased) would else be taken for std(dim), a bool being an int.
+    return [
+        line
+        for text in sorted(texts, key=lambda text: text.count(","))
+        for line in ("@overload", f"def {name}{text}: ...")
+    ]
 
 
 def is_alias(name: str, operator: Any) -> bool:
@@ -156,7 +151,11 @@ def names_in_template(template: str, indent: str) -> set[str]:
 
 
 def home_of(name: str, value: Any) -> str | None:
-    """The Python module of tensorgrad from which a name is imported."""
+    """The Python module of tensorgrad from which a name is imported; None for what is written in Cython."""
+    if not inspect.isfunction(value):
+        source = getattr(sys.modules.get(getattr(value, "__module__", "")), "__file__", None) or ""
+        if not isinstance(value, type) or not source.endswith(".py"):
+            return None
     modules = [m for m in sys.modules.values() if isinstance(m, types.ModuleType)]
     homes = [
         m.__name__
@@ -178,6 +177,8 @@ def import_stubs(known: set[str]) -> Iterator[str]:
     lines = []
     for name, value in sorted(vars(tensorgrad).items()):
         if name[0] == "_" or name in known or isinstance(value, (Operator, tensorgrad.dtype)):
+            continue
+        if type(value).__module__ == "__future__":
             continue
         if isinstance(value, types.ModuleType):
             if value.__name__ == f"tensorgrad.{name}":

@@ -501,7 +501,9 @@ cdef object call_forward(object function, PyObject** a, int n):
 cdef object run_composite(Overload o, PyObject** a):
     if not o.inplace or o.functional is None:
         return call_forward(o.forward, a, o.signature.n_params)
-    return call2(handle("copy_"), <object>a[0], call_forward(o.forward, a, o.signature.n_params))
+    value = call_forward(o.forward, a, o.signature.n_params)
+    _check_cast(value, <TensorBase>a[0])
+    return call2(handle("copy_"), <object>a[0], value)
 
 
 cdef inline uint32_t _flags(object x) except? 0xffffffff:
@@ -669,7 +671,7 @@ cdef NodeBase _begin_record(Overload o, PyObject** a, object result):
             save_object(node, i, (<TensorBase>x).dtype if isinstance(x, TensorBase) else None)
         elif isinstance(x, TensorBase):
             if o.inplace and o.saved_index[i] == 0:
-                save_input(node, i, _detached_clone(<TensorBase>x))
+                save_input(node, i, call1(op_clone, x))     # before it is overwritten; with its history, for double backward
             else:
                 save_input(node, i, <TensorBase>x)
         else:
@@ -680,7 +682,7 @@ cdef NodeBase _begin_record(Overload o, PyObject** a, object result):
 
 
 cdef TensorBase _detached_clone(TensorBase x):
-    """The value before an in-place operator overwrites it."""
+    """The present value, apart from the tensor's memory and history."""
     cdef int before = thread_state().grad
     thread_state().grad = 0
     try:
@@ -756,10 +758,8 @@ cdef object _run_inplace(Overload o, PyObject** a, tg_thread_state* st, bint rec
         rebase_history(x, node, 0)
         for i in range(o.n_saved):
             if o.saved_kind[i] == SAVE_OUT and o.saved_for[i] & node.needs:
-                if x.flags & IS_VIEW:
-                    save_input(node, i, _detached_clone(x))
-                else:
-                    save_output(node, i, x, 0)
+                # Of a view a copy: writes to other parts of the same memory are no concern of this node.
+                save_output(node, i, _detached_clone(x) if x.flags & IS_VIEW else x, 0)
     return x
 
 

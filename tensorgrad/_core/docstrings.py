@@ -15,6 +15,7 @@ from typing import Any
 TYPES = {
     "Tensor": "Tensor",
     "Tensor[]": "sequence of Tensor",
+    "Tensor...": "sequence of Tensor, or several",
     "Operand": "Tensor or number",
     "Number": "number",
     "int": "int",
@@ -174,6 +175,29 @@ def call_text(overload: Any) -> str:
     return f"{overload.name}({', '.join(parts)}) -> {result_text(overload)}"
 
 
+def loose(params: tuple[Any, ...]) -> int:
+    """Which parameter may be given as several arguments, ``view(2, 3)``; -1 for none."""
+    for i, p in enumerate(params):
+        kind = _kind(p)
+        if kind == "Tensor...":
+            return i
+        if not p.keyword_only and (kind == "Size" or (kind == "Dims" and not p.has_default)):
+            if all(q.has_default or q.keyword_only for q in params[i + 1 :]):
+                return i
+    return -1
+
+
+def text_signature(operator: Any) -> str | None:
+    """The signature for `inspect` and `help`; None where an operator can be called in several ways."""
+    overloads = operator.overloads
+    if len(overloads) != 1 or loose(overloads[0].parsed().params) >= 0:
+        return None
+    inside = call_text(overloads[0]).partition("(")[2].partition(") -> ")[0]
+    if overloads[0].options.get("function", True) and takes_out(overloads[0]):
+        inside += ", out=None" if "*" in inside else ", *, out=None"
+    return f"({inside})"
+
+
 def result_text(overload: Any) -> str:
     """The type of an overload's result."""
     declared = overload.signature_text.partition("->")[2].strip() or "Tensor"
@@ -185,7 +209,7 @@ def result_text(overload: Any) -> str:
 
 
 def _type_line(params: list[Any]) -> str:
-    kinds = []
+    kinds: list[str] = []
     for param in params:
         kind = TYPES[_kind(param)]
         kinds.extend(part for part in kind.split(" or ") if part not in kinds)

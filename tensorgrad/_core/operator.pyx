@@ -54,7 +54,8 @@ cdef class Operator:
 
     @property
     def __text_signature__(self):
-        return self.overloads[0].text_signature() if self.overloads else None
+        from tensorgrad._core.docstrings import text_signature
+        return text_signature(self) if self.overloads else None
 
     @property
     def __module__(self):

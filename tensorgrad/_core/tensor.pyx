@@ -298,7 +298,9 @@ cdef class Tensor(TensorBase):
         if device_of(g) is not device_of(x):
             raise RuntimeError(f"assigned grad has data located on a different device: {device_of(g)} instead of {device_of(x)}")
         if g.ndim != x.ndim or any([g.shape[d] != x.shape[d] for d in range(x.ndim)]):
-            raise RuntimeError("assigned grad has data of a different size")
+            raise RuntimeError(f"attempting to assign a gradient of size '{[g.shape[d] for d in range(g.ndim)]}' to a tensor of size "
+                               f"'{[x.shape[d] for d in range(x.ndim)]}'. Please ensure that the gradient and the tensor are the same "
+                               "size")
         meta_of(x).grad = g
         x.meta.grad_is_zero = False
 

@@ -115,27 +115,19 @@ cdef int check_inplace(TensorBase x, object op, bint records) except -1:
             "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
             f"tensor before doing inplace update ('{op.__name__}').")
     if x.flags & IS_VIEW and thread_state().grad:
+        if meta.creation_meta != VIEW_DEFAULT and (records or (x.flags | meta.base.flags) & REQUIRES_GRAD):
+            _refuse_write(x, meta, f"is being modified inplace ('{op.__name__}')")
         refresh_view(x)
-        if records or (x.flags | meta.base.flags) & REQUIRES_GRAD:
-            _check_view_write(x, meta, op, records)
+        if meta.base.flags & REQUIRES_GRAD and meta.base.grad_fn is None:
+            raise RuntimeError(
+                "a view of a leaf Variable that requires grad is being used in an in-place operation. "
+                f"'{op.__name__}' would overwrite part of a leaf whose gradient is wanted: write under tensorgrad.no_grad(), or "
+                "to a clone")
     if x.flags & REQUIRES_GRAD and x.grad_fn is None and thread_state().grad:
         raise RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation. "
             f"'{op.__name__}' would overwrite a leaf of shape {[x.shape[d] for d in range(x.ndim)]} whose gradient is wanted: "
             "write under tensorgrad.no_grad(), or to a clone")
-    return 0
-
-
-cdef int _check_view_write(TensorBase x, AutogradMeta meta, object op, bint records) except -1:
-    if not thread_state().grad:
-        return 0
-    if meta.creation_meta != VIEW_DEFAULT:
-        _refuse_write(x, meta, f"is being modified inplace ('{op.__name__}')")
-    if meta.base.flags & REQUIRES_GRAD and meta.base.grad_fn is None:
-        raise RuntimeError(
-            "a view of a leaf Variable that requires grad is being used in an in-place operation. "
-            f"'{op.__name__}' would overwrite part of a leaf whose gradient is wanted: write under tensorgrad.no_grad(), or "
-            "to a clone")
     return 0
 
 

@@ -31,6 +31,17 @@ cdef extern from "array.h" nogil:
     uint16_t tg_float_to_bf16(float f)
 
 cdef extern from *:
+    """
+    /* Not complex(x), which would read strings. */
+    static int tg_complex_parts(PyObject *x, double *real, double *imaginary) {
+        Py_complex z = PyComplex_AsCComplex(x);
+        if (z.real == -1.0 && PyErr_Occurred()) return -1;
+        *real = z.real;
+        *imaginary = z.imag;
+        return 0;
+    }
+    """
+    int tg_complex_parts(object x, double* real, double* imaginary) except -1
     long long PyLong_AsLongLongAndOverflow(object o, int* overflow) except? -1
     unsigned long long PyLong_AsUnsignedLongLong(object o) except? 0xffffffffffffffff
 
@@ -226,8 +237,7 @@ cdef int store(object x, int code, char* p) except -1:
         (<uint8_t*>p)[0] = PyObject_IsTrue(x)
     elif code == TG_C64 or code == TG_C128:
         # by parts: a C complex made of an infinite one would be nan
-        x = complex(x)
-        number, imaginary = x.real, x.imag
+        tg_complex_parts(x, &number, &imaginary)
         if code == TG_C64:
             (<float*>p)[0], (<float*>p)[1] = <float>number, <float>imaginary
         else:

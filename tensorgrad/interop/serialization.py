@@ -16,7 +16,6 @@ import contextlib
 import io
 import os
 import pickle
-import secrets
 import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
@@ -78,7 +77,7 @@ def _replacing(path: str) -> Iterator[IO[bytes]]:
     if not os.path.isdir(directory):
         raise RuntimeError(f"Parent directory {directory} does not exist.")
     # Beside the target: os.replace is atomic within one file system. Mode "x" obeys the umask.
-    temporary = os.path.join(directory, f".{os.path.basename(target)}.{secrets.token_hex(6)}.tmp")
+    temporary = os.path.join(directory, f".{os.path.basename(target)}.{os.urandom(6).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             yield file

@@ -15,9 +15,9 @@ where, exp, log, log1p, sigmoid, logsigmoid, clamp, clamp_min = (
     handle(n) for n in ("where", "exp", "log", "log1p", "sigmoid", "logsigmoid", "clamp", "clamp_min"))
 sum_, mean, reshape, movedim, expand, sum_to_size = (
     handle(n) for n in ("sum", "mean", "reshape", "movedim", "expand", "sum_to_size"))
-cdef Operator gather, scatter_add, index_select, unsqueeze, squeeze, log_softmax, ones_like, zeros_like, nll_loss, to
-gather, scatter_add, index_select, unsqueeze, squeeze = (
-    handle(n) for n in ("gather", "scatter_add", "index_select", "unsqueeze", "squeeze"))
+cdef Operator gather, scatter_add, unsqueeze, squeeze, log_softmax, ones_like, zeros_like, nll_loss, to
+gather, scatter_add, unsqueeze, squeeze = (
+    handle(n) for n in ("gather", "scatter_add", "unsqueeze", "squeeze"))
 log_softmax, ones_like, zeros_like, nll_loss, to = (
     handle(n) for n in ("log_softmax", "ones_like", "zeros_like", "nll_loss", "to"))
 NONE, MEAN, SUM = 0, 1, 2
@@ -304,7 +304,7 @@ def _class_weights(TensorBase self, TensorBase target, weight, ignore_index, bin
     if batched:
         chosen = reshape(gather(weight, 1, reshape(safe, (safe.shape[0], -1))), safe.shape)
     else:
-        chosen = reshape(index_select(weight, 0, reshape(safe, (-1,))), safe.shape)
+        chosen = reshape(gather(weight, 0, reshape(safe, (-1,))), safe.shape)
     return safe, where(counted, chosen, 0.0)
 
 
@@ -337,11 +337,13 @@ def _check_classes(TensorBase self, TensorBase target, TensorBase weight):
 
 def _nll_forward(self, target, weight, reduction, ignore_index):
     dim = _check_classes(self, target, weight)
-    outside = handle("masked_select")(target, ((target < 0) | (target >= self.shape[dim])) & (target != ignore_index))
-    if outside.numel():
-        raise IndexError(f"Target {outside[0].item()} is out of bounds.")
-    safe, counts = _class_weights(self, target, weight, ignore_index, False)
-    return _nll_reduced(-_picked(self, safe, dim) * counts, counts, reduction, None)
+    try:
+        safe, counts = _class_weights(self, target, weight, ignore_index, False)
+        picked = _picked(self, safe, dim)
+    except IndexError:
+        outside = handle("masked_select")(target, ((target < 0) | (target >= self.shape[dim])) & (target != ignore_index))
+        raise IndexError(f"Target {outside[0].item()} is out of bounds.") from None
+    return _nll_reduced(-picked * counts, counts, reduction, None)
 
 
 def _nll_reduced(values, counts, reduction, dims):

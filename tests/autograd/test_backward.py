@@ -120,10 +120,10 @@ def test_higher_derivatives():
     x = leaf(2.0, dtype=F64)
     y = x**4
     derivatives = []
-    for _ in range(5):
-        (y,) = autograd.grad(y, x, create_graph=True, materialize_grads=True)
+    for _ in range(4):
+        (y,) = autograd.grad(y, x, create_graph=True)
         derivatives.append(y.item())
-    assert derivatives == [32.0, 48.0, 48.0, 24.0, 0.0]
+    assert derivatives == [32.0, 48.0, 48.0, 24.0]
 
 
 def test_create_graph_makes_the_gradient_differentiable_and_backward_warns():
@@ -246,7 +246,7 @@ def test_grad_must_fit_the_tensor():
     x = leaf([1.0, 2.0])
     with pytest.raises(TypeError, match="assigned grad expected to be a Tensor or None but got grad of type"):
         x.grad = 3
-    with pytest.raises(RuntimeError, match="assigned grad has data of a different size"):
+    with pytest.raises(RuntimeError, match="attempting to assign a gradient of size"):
         x.grad = tensorgrad.ones(3)
     x.grad = tensorgrad.ones(2)
     (x * 2).sum().backward()

@@ -152,6 +152,7 @@ def test_offset_and_strides():
     assert from_dlpack(x).stride() == (4, 2)
 
 
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="the flag came with DLPack 1.0")
 def test_read_only_memory_warns():
     source = np.arange(3.0)
     source.flags.writeable = False
@@ -292,6 +293,14 @@ def test_strides_that_are_not_used():
     assert from_dlpack(foreign.capsule()).tolist() == [[0.0, 1.0]]
     foreign = Foreign(shape=(0, 2), data=0)
     assert from_dlpack(foreign.capsule()).shape == (0, 2)
+    assert foreign.deleted == 1
+
+
+def test_read_only_flag():
+    foreign = Foreign(flags=1)
+    with pytest.warns(UserWarning, match="The memory in the DLPack capsule is read-only"):
+        x = from_dlpack(foreign.capsule())
+    del x
     assert foreign.deleted == 1
 
 

@@ -186,6 +186,16 @@ def test_float32_bits(values):
     )
 
 
+@given(st.lists(st.complex_numbers(width=64, allow_nan=False), min_size=1))
+def test_complex_bits(values):
+    for name, code, kind in (("complex64", "f", "c8"), ("complex128", "d", "c16")):
+        x = tensor(values, dtype=dtype(name))
+        assert x.numpy().tobytes() == np.array(values, kind).tobytes()
+        assert repr(x.tolist()) == repr(np.array(values, kind).tolist())
+        parts = [part for value in values for part in (value.real, value.imag)]
+        assert x.numpy().tobytes() == struct.pack(f"={len(parts)}{code}", *parts)
+
+
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1))
 def test_int64_exactly(values):
     assert tensor(values).tolist() == values
@@ -246,6 +256,9 @@ def test_more_errors():
         tensor(1j, dtype=tensorgrad.float32)
     with pytest.raises(TypeError, match="'complex' object cannot be interpreted as an integer"):
         tensor([1j], dtype=tensorgrad.int32)
+    for name in FLOATS + COMPLEX:
+        with pytest.raises(TypeError, match="must be real number, not str"):
+            tensor([1, "2"], dtype=dtype(name))
     with pytest.raises(OverflowError, match="can't convert negative int to unsigned"):
         tensor(-1, dtype=tensorgrad.uint64)
     with pytest.raises(TypeError, match="argument 'dtype' must be tensorgrad.dtype, not str"):

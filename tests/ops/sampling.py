@@ -191,7 +191,7 @@ def numpy_value(x, exact):
         return value if exact or value.dtype.kind not in "iub" else value.astype(np.float64)
     if isinstance(x, (tuple, list)):
         return tuple(numpy_value(item, exact) for item in x)
-    return np.bool_(x) if isinstance(x, bool) else x
+    return x
 
 
 def reference_of(overload, args, kwargs):
@@ -205,6 +205,9 @@ def reference_of(overload, args, kwargs):
 
     def evaluate(exact):
         names = {name: numpy_value(x, exact) for name, x in arguments.items()}
+        for p in overload.parsed().params:
+            if kind_of(p) in ("Operand", "Number") and isinstance(names[p.name], bool):
+                names[p.name] = np.bool_(names[p.name])  # True + True is 2 in Python
         with np.errstate(all="ignore"):
             return eval(overload.reference, {"np": np, "math": math, **names})
 
