@@ -38,7 +38,9 @@ from tensorgrad.interop import (
     save,
     tensor,
 )
+from tensorgrad.interop import serialization
 from tensorgrad.ops import indexing as _indexing
+from tensorgrad.ops.contraction import chain_matmul, einsum
 from tensorgrad.ops.random import (
     Generator,
     default_generator,

@@ -12,7 +12,7 @@ from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.dtype cimport (
     CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, category_of, combine_categories, default_code, dtype_of,
     promote, to_complex_code, to_real_code)
-from tensorgrad._core.grad_mode cimport anomaly_mode, thread_state
+from tensorgrad._core.grad_mode cimport Level, anomaly_mode, level_at, thread_state
 from tensorgrad._core.graph cimport node_name, save_input, save_object, save_output, unpack
 from tensorgrad._core.operator cimport call1, call2, handle, set_dispatcher
 from tensorgrad._core.primitives cimport copy, pointwise
@@ -20,7 +20,7 @@ from tensorgrad._core.signature cimport (
     MAX_PARAMS, P_DIM, P_DIMS, P_NEW_DIM, P_NUMBER, P_OPERAND, P_SIZE, P_TENSOR, P_TENSORS, Param, parse_signature, release)
 from tensorgrad._core.types cimport (
     CONTIGUOUS, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT, VIEW_NO_GRAD,
-    WRAPPED, alias, bump, empty, init_node, level_of, make_node_type, meta_of, new_node, new_tensor, set_output, tensor_type)
+    WRAPPED, Storage, alias, bump, empty, init_node, level_of, make_node_type, meta_of, new_node, new_tensor, set_output, tensor_type)
 from tensorgrad._core.view cimport check_inplace, gradient_edge, mark_view, rebase_history, refresh_view, set_tangent
 
 from tensorgrad._core.graph import Node
@@ -506,12 +506,13 @@ cdef object run_composite(Overload o, PyObject** a):
     return call2(handle("copy_"), <object>a[0], value)
 
 
-cdef inline uint32_t _flags(object x) except? 0xffffffff:
+cdef inline uint32_t _flags(object x, bint written) except? 0xffffffff:
     cdef TensorBase t
     if not isinstance(x, TensorBase):
         return 0
     t = <TensorBase>x
-    if t.flags & IS_VIEW and not t.flags & REQUIRES_GRAD:
+    # A view whose chain is not all of its history is checked when it is written.
+    if t.flags & IS_VIEW and not t.flags & REQUIRES_GRAD and not (written and t.meta.creation_meta != VIEW_DEFAULT):
         refresh_view(t)
     return t.flags
 
@@ -526,9 +527,9 @@ cdef uint32_t _input_flags(Overload o, PyObject** a, int level) except? 0xffffff
         if o.variadic and i == 0:
             for t in <tuple>x:
                 if level_of(<TensorBase>t) == level:
-                    flags |= _flags(t)
+                    flags |= _flags(t, False)
         elif level == 0 or (isinstance(x, TensorBase) and level_of(<TensorBase>x) == level):
-            flags |= _flags(x)
+            flags |= _flags(x, o.inplace and i == 0)
     return flags
 
 
@@ -990,12 +991,47 @@ cdef int _propagate(Overload o, PyObject** a, object result, bint written) excep
     if t is None:
         return 0
     if isinstance(result, TensorBase):
-        set_tangent(<TensorBase>result, _fit(t, <TensorBase>result), written)
+        set_tangent(<TensorBase>result, _settled(o, a, t, <TensorBase>result), written)
     else:
         for i, x in enumerate(result):
             if i < len(t) and t[i] is not None and (<TensorBase>x).dtype.category >= CAT_FLOAT:
-                set_tangent(<TensorBase>x, t[i], written)
+                set_tangent(<TensorBase>x, _settled(o, a, t[i], <TensorBase>x), written)
     return 0
+
+
+cdef Storage _memory(TensorBase x):
+    while x.wrap is not None:
+        x = x.wrap.value
+    return x.storage
+
+
+cdef TensorBase _settled(Overload o, PyObject** a, TensorBase t, TensorBase x):
+    """The tangent `t` in the shape and dtype of `x`, and in memory of its own unless `x` is a view.
+
+    What is done to it is done one level below the tensor's, where tangents live.
+    """
+    cdef tg_thread_state* st = thread_state()
+    cdef int depth = st.depth, grad = st.grad, forward_grad = st.forward_grad
+    cdef Level level
+    if depth > 0:
+        level = level_at(st, depth)
+        st.depth, st.grad, st.forward_grad = depth - 1, level.outer_grad, level.outer_forward_grad
+    try:
+        t = _fit(t, x)
+        # A write to the result must not reach the tangent of an argument.
+        return call1(op_clone, t) if not o.is_view and _shares_tangent(o, a, t) else t
+    finally:
+        st.depth, st.grad, st.forward_grad = depth, grad, forward_grad
+
+
+cdef bint _shares_tangent(Overload o, PyObject** a, TensorBase t) except -1:
+    cdef int i
+    for i in range(o.signature.n_params):
+        x = _deep_tangent(<object>a[i])
+        for known in x if isinstance(x, tuple) else (x,):
+            if known is not None and _memory(<TensorBase>known) is _memory(t):
+                return True
+    return False
 
 
 cdef TensorBase _fit(TensorBase t, TensorBase x):

@@ -6,11 +6,12 @@ from cpython.ref cimport Py_INCREF
 from tensorgrad._core.grad_mode cimport Level, thread_state
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, INFERENCE, REQUIRES_GRAD, SAVED_INPUT, SAVED_NONE, SAVED_OBJECT, SAVED_OUTPUT, SAVED_PACKED, WRAPPED,
+    CONTIGUOUS, HAS_TANGENT, INFERENCE, REQUIRES_GRAD, SAVED_INPUT, SAVED_NONE, SAVED_OBJECT, SAVED_OUTPUT, SAVED_PACKED, WRAPPED,
     AutogradMeta, NodeHooks, alias, init_node, meta_of, set_node_type, set_output, size_from, version_of)
 
 from tensorgrad._core.hooks import HookDict
 
+import threading
 import weakref
 
 cdef extern from "Python.h":
@@ -185,13 +186,23 @@ cdef int save_output(NodeBase node, int i, TensorBase x, int output_nr) except -
     """Save a node's own output, without the grad_fn that would close a cycle; unpacking restores it."""
     if thread_state().slow and thread_state().saved_hooks != NULL:
         return _pack(node, i, x, True)
-    cdef TensorBase bare = alias(x)
+    cdef TensorBase bare = _with_tangent(alias(x), x)
     Py_INCREF(bare)
     node.saved[i].value = <PyObject*>bare
     node.saved[i].kind = SAVED_OUTPUT
     node.saved[i].version = version_of(x)
     node.saved[i].output_nr = output_nr
     return 0
+
+
+cdef TensorBase _with_tangent(TensorBase y, TensorBase x):
+    """Forward mode over reverse mode needs the tangent of a saved output too."""
+    if x.flags & HAS_TANGENT and x.meta is not None:
+        meta_of(y).tangent = x.meta.tangent
+        y.flags |= HAS_TANGENT
+        if y.wrap is None:
+            remember_dual(y)
+    return y
 
 
 cdef int _pack(NodeBase node, int i, TensorBase x, bint is_output) except -1:
@@ -244,7 +255,7 @@ cdef object unpack(NodeBase node, int i):
     if x.wrap is not None and not (<Level>x.wrap.owner).alive:
         return value_of_ended(x)
     if kind == SAVED_OUTPUT:
-        y = alias(x)
+        y = _with_tangent(alias(x), x)
         y.grad_fn = node
         y.output_nr = node.saved[i].output_nr
         y.flags |= REQUIRES_GRAD
@@ -385,3 +396,32 @@ cdef TensorBase _own_grad(TensorBase x, TensorBase new):
             and new.storage.owner is None):
         return new
     return call1(handle("detach"), call1(op_clone, new))
+
+
+# ---- the tangents of a forward_ad level, which end with it ------------------------------------------
+_duals = threading.local()
+
+
+cdef int remember_dual(TensorBase x) except -1:
+    cdef list known = getattr(_duals, "known", None)
+    if known is None:
+        known = _duals.known = []
+        _duals.limit = 1024
+    known.append(weakref.ref(x))
+    if len(known) > _duals.limit:
+        known[:] = [reference for reference in known if reference() is not None]
+        _duals.limit = 1024 + 2 * len(known)
+    return 0
+
+
+def clear_duals():
+    """Drop the tangents that this thread has given to tensors outside of transforms."""
+    cdef TensorBase x
+    for reference in getattr(_duals, "known", None) or ():
+        found = reference()
+        if found is not None:
+            x = <TensorBase>found
+            x.flags &= ~<unsigned int>HAS_TANGENT
+            if x.meta is not None:
+                x.meta.tangent = None
+    _duals.known = None

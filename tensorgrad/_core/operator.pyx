@@ -29,6 +29,10 @@ cdef object _call_empty(object callable, PyObject* const* args, size_t nargsf, P
 cdef class Operator:
     """A differentiable operator, as a function and as a method."""
 
+    def __cinit__(self):
+        self.vectorcall = _call_empty
+        self.overloads = []
+
     def __init__(self, *args, **kwargs):
         raise TypeError("operators are made by declarations")
 

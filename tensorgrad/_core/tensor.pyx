@@ -7,15 +7,15 @@ from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, Py_NE, PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core.device cimport cpu
-from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, CAT_INT, as_dtype
+from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, CAT_INT, as_dtype, default_code, dtype_of
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.grad_mode cimport LEVEL_VMAP, level_at, thread_state
 from tensorgrad._core.graph cimport accumulator_of, read_grad
 from tensorgrad._core.operator cimport Operator, call1, call2, call3, handle
 from tensorgrad._core.primitives cimport decode
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, RETAINS_GRAD, VIEW_DEFAULT, WRAPPED, AutogradMeta, NodeBase,
-    TensorBase, VersionCounter, alias, device_of, is_contiguous, level_of, meta_of, set_geometry, set_tensor_type, size_from,
+    CONTIGUOUS, FRESH, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, RETAINS_GRAD, VIEW_DEFAULT, WRAPPED, AutogradMeta, NodeBase,
+    TensorBase, VersionCounter, alias, device_of, is_contiguous, level_of, meta_of, new_storage, set_geometry, set_tensor_type, size_from,
     version_of)
 from tensorgrad._core.view cimport grad_fn_of
 
@@ -92,8 +92,14 @@ cdef class Tensor(TensorBase):
     """
 
     def __init__(self, *args, **kwargs):
-        if self.shape == NULL:
+        cdef TensorBase x = self
+        if x.flags & FRESH:
+            x.flags &= ~<unsigned int>(FRESH | CONTIGUOUS)
+            x.shape = x.strides = NULL
+            x.storage = None
             services["init_tensor"](self, *args, **kwargs)
+        elif args or kwargs:
+            raise TypeError("a tensor is initialised once")
 
     # ---- geometry -------------------------------------------------------------------------------
     @property
@@ -737,6 +743,45 @@ cdef class Tensor(TensorBase):
 
 
 set_tensor_type(Tensor, Size)
+
+
+cdef extern from *:
+    """
+    static newfunc tg_plain_new;
+    static PyObject *tg_no_arguments;
+    static void (*tg_make_valid)(PyObject *);
+    static PyObject *tg_public_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+        PyObject *o = tg_plain_new(type, tg_no_arguments, NULL);
+        (void)args;
+        (void)kwargs;
+        if (o != NULL) tg_make_valid(o);
+        if (o != NULL && PyErr_Occurred()) Py_CLEAR(o);
+        return o;
+    }
+    static void tg_wrap_new(PyObject *type, PyObject *no_arguments, void (*make_valid)(PyObject *)) {
+        tg_plain_new = ((PyTypeObject *)type)->tp_new;
+        tg_no_arguments = no_arguments;
+        tg_make_valid = make_valid;
+        ((PyTypeObject *)type)->tp_new = tg_public_new;
+    }
+    """
+    void tg_wrap_new(object type, tuple no_arguments, void (*make_valid)(PyObject*) noexcept)
+
+cdef tuple _no_arguments = ()
+
+
+cdef void _make_valid(PyObject* o) noexcept:
+    """What Python's own __new__ returns must not crash before __init__ has run: an empty tensor."""
+    cdef TensorBase x = <TensorBase>o
+    cdef int64_t size = 0, step = 1
+    x.storage = new_storage(0, cpu)
+    x.dtype = dtype_of(default_code())
+    x.version = &x.storage.version
+    set_geometry(x, 1, &size, &step)
+    x.flags |= FRESH
+
+
+tg_wrap_new(Tensor, _no_arguments, _make_valid)
 
 
 cdef extern from *:

@@ -22,7 +22,7 @@ cdef enum TensorFlag:
     CONTIGUOUS = 16
     RETAINS_GRAD = 32
     IS_VIEW = 64
-    CONJUGATE = 128
+    FRESH = 128             # made by __new__ alone: an empty tensor that __init__ will fill
 
 cdef enum CreationMeta:
     VIEW_DEFAULT            # in-place writes rewrite history

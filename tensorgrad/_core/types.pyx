@@ -23,6 +23,30 @@ cdef extern from "memory.h":
     TG_DEFINE_POOL(meta)
     TG_DEFINE_POOL(node)
     typedef PyObject *(*tg_new_function)(PyTypeObject *, PyObject *, PyObject *);
+    static newfunc tg_new_tensor_slot;      /* Tensor's plain tp_new, before it was wrapped for users */
+    static void tg_keep_new(PyObject *type) {
+        tg_new_tensor_slot = ((PyTypeObject *)type)->tp_new;
+        ((PyTypeObject *)type)->tp_base->tp_flags &= ~Py_TPFLAGS_BASETYPE;  /* Tensor is the one heir */
+    }
+    static inline PyObject *tg_make_tensor(PyObject *type, PyObject *empty) {
+        return tg_new_tensor_slot((PyTypeObject *)type, empty, NULL);
+    }
+    /* The layout alone is no tensor: without a storage every operator would follow a null pointer. */
+    static newfunc tg_new_layout;
+    static PyTypeObject *tg_layout;
+    static PyObject *tg_refuse_layout(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+        if (type == tg_layout) {
+            PyErr_SetString(PyExc_TypeError, "cannot create 'TensorBase' instances; use tensorgrad.Tensor");
+            return NULL;
+        }
+        return tg_new_layout(type, args, kwargs);
+    }
+    static void tg_guard_layout(PyObject *type) {
+        tg_layout = (PyTypeObject *)type;
+        tg_new_layout = tg_layout->tp_new;
+        tg_layout->tp_new = tg_refuse_layout;
+        tg_layout->tp_vectorcall = NULL;
+    }
     static inline PyObject *tg_make(PyObject *type, PyObject *empty) {
         return ((PyTypeObject *)type)->tp_new((PyTypeObject *)type, empty, NULL);
     }
@@ -42,6 +66,9 @@ cdef extern from "memory.h":
     void tg_install_node(object type)
     void tg_bury(PyObject* o, destructor dealloc) noexcept
     object tg_make(PyObject* type, tuple empty)
+    object tg_make_tensor(PyObject* type, tuple empty)
+    void tg_keep_new(object type)
+    void tg_guard_layout(object type)
     int tg_is_heap_type(PyObject* o) noexcept
     PyObject* tg_type_of(PyObject* o) noexcept
     void PyObject_GC_UnTrack(PyObject* o)
@@ -240,6 +267,7 @@ cdef int clear_node(PyObject* o) noexcept:
 
 
 tg_install_tensor(TensorBase)
+tg_guard_layout(TensorBase)
 tg_install_meta(AutogradMeta)
 tg_install_storage(Storage)
 tg_install_node(NodeBase)
@@ -264,6 +292,7 @@ cdef void set_tensor_type(object type, object size_type):
     _tensor_type = <PyObject*>type
     _size_type = size_type
     tg_install_tensor(type)
+    tg_keep_new(type)
     (<_TypeSlots*>_tensor_type).tp_dealloc = bury_tensor
 
 
@@ -350,7 +379,7 @@ cdef void set_geometry(TensorBase x, int ndim, const int64_t* shape, const int64
 
 cdef TensorBase new_tensor(Storage storage, DType dtype, int ndim, const int64_t* shape, const int64_t* strides,
                            int64_t offset):
-    cdef TensorBase x = tg_make(_tensor_type, _empty_tuple)
+    cdef TensorBase x = tg_make_tensor(_tensor_type, _empty_tuple)
     x.storage, x.dtype, x.offset = storage, dtype, offset
     set_geometry(x, ndim, shape, strides)
     if thread_state().inference:
@@ -367,7 +396,7 @@ cdef TensorBase empty(int ndim, const int64_t* shape, DType dtype, Device device
     cdef int d
     if ndim > INLINE_DIMS:
         return _empty_big(ndim, shape, dtype, device)
-    x = tg_make(_tensor_type, _empty_tuple)
+    x = tg_make_tensor(_tensor_type, _empty_tuple)
     x.shape = &x.dims[0]
     x.strides = &x.dims[INLINE_DIMS]
     for d in range(ndim - 1, -1, -1):

@@ -8,7 +8,7 @@ finds its history anew, by replaying its chain, when it is next asked for it.
 from cpython.object cimport PyObject
 
 from tensorgrad._core.grad_mode cimport thread_state
-from tensorgrad._core.graph cimport accumulator_of
+from tensorgrad._core.graph cimport accumulator_of, remember_dual
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_CUSTOM_FUNCTION, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT,
@@ -16,8 +16,6 @@ from tensorgrad._core.types cimport (
 
 from tensorgrad._core.graph import move_retain, short_name
 
-import threading
-import weakref
 
 cdef Operator op_clone = handle("clone")
 cdef Operator op_copy_ = handle("copy_")
@@ -208,7 +206,7 @@ cdef int set_tangent(TensorBase x, TensorBase tangent, bint written) except -1:
     cdef AutogradMeta meta = meta_of(x)
     cdef TensorBase base
     if x.wrap is None:
-        _remember_dual(x)
+        remember_dual(x)
     if written and x.flags & IS_VIEW and meta.tangent is None:
         base = meta.base
         if base.meta is None or base.meta.tangent is None:
@@ -223,37 +221,8 @@ cdef int set_tangent(TensorBase x, TensorBase tangent, bint written) except -1:
     return 0
 
 
-# ---- the tangents of a forward_ad level, which end with it ------------------------------------------
-_duals = threading.local()
-
-
-cdef int _remember_dual(TensorBase x) except -1:
-    cdef list known = getattr(_duals, "known", None)
-    if known is None:
-        known = _duals.known = []
-        _duals.limit = 1024
-    known.append(weakref.ref(x))
-    if len(known) > _duals.limit:
-        known[:] = [reference for reference in known if reference() is not None]
-        _duals.limit = 1024 + 2 * len(known)
-    return 0
-
-
 def set_dual(TensorBase x, TensorBase tangent):
     set_tangent(x, tangent, False)
-
-
-def clear_duals():
-    """Drop the tangents that this thread has given to tensors outside of transforms."""
-    cdef TensorBase x
-    for reference in getattr(_duals, "known", None) or ():
-        found = reference()
-        if found is not None:
-            x = <TensorBase>found
-            x.flags &= ~<unsigned int>HAS_TANGENT
-            if x.meta is not None:
-                x.meta.tangent = None
-    _duals.known = None
 
 
 def increment_version(TensorBase x):

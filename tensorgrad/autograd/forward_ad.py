@@ -6,10 +6,11 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from tensorgrad._core import grad_mode as _modes
+from tensorgrad._core.graph import clear_duals
 from tensorgrad._core.operator import all_operators
 from tensorgrad._core.tensor import Tensor
 from tensorgrad._core.transforms import get_tangent, unwrap_value, wrap_value
-from tensorgrad._core.view import clear_duals, set_dual
+from tensorgrad._core.view import set_dual
 from tensorgrad.autograd.grad_mode import _ForwardGrad
 
 __all__ = [

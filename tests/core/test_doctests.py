@@ -15,13 +15,17 @@ from tensorgrad._core.operator import all_operators
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 HEADINGS = ["Parameters", "Returns", "Raises", "See Also", "Notes", "References", "Examples"]
-OPERATORS = {name: op for name, op in sorted(all_operators().items()) if op.overloads}
+OPERATORS = {
+    name: op
+    for name, op in sorted(all_operators().items())
+    if not (name.startswith("__") and op.overloads[0].options.get("internal"))
+}
 
 
 def run(name, text):
     """Run the examples of a docstring; returns how many there were."""
     tensorgrad.manual_seed(0)
-    test = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
+    test = doctest.DocTestParser().get_doctest(text, {"tensorgrad": tensorgrad}, name, None, None)
     output = []
     doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=output.append)
     assert not output, "".join(output)

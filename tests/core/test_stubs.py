@@ -73,8 +73,9 @@ def test_mypy_accepts_the_stubs_and_infers_from_them(tmp_path):
         capture_output=True,
         text=True,
     )
-    found = [line.partition(": ")[2] for line in run.stdout.splitlines()]
-    kinds = ["tensorgrad.Tensor", "tensorgrad.Tensor", "builtins.int", "builtins.bool"]
+    # some versions of mypy say builtins.int
+    found = [line.partition(": ")[2].replace("builtins.", "") for line in run.stdout.splitlines()]
+    kinds = ["tensorgrad.Tensor", "tensorgrad.Tensor", "int", "bool"]
     assert found[:4] == [f'note: Revealed type is "{kind}"' for kind in kinds], run.stdout
     assert "error:" in found[4] and "sum" in found[4], run.stdout
     stubs = subprocess.run(
