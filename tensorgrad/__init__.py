@@ -36,9 +36,9 @@ from tensorgrad.interop import (
     frombuffer,
     load,
     save,
+    serialization,
     tensor,
 )
-from tensorgrad.interop import serialization
 from tensorgrad.ops import indexing as _indexing
 from tensorgrad.ops.contraction import chain_matmul, einsum
 from tensorgrad.ops.random import (

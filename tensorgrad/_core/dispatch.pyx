@@ -5,22 +5,21 @@ tangents, recording. With transforms in force `run` takes the slow path (transfo
 comes back here with the stack one level lower.
 """
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from libc.stdint cimport uint64_t
 
 from tensorgrad._core.device cimport cpu
 from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.dtype cimport (
-    CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, category_of, combine_categories, default_code, dtype_of,
-    promote, to_complex_code, to_real_code)
+    CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_I64, category_of, combine_categories, default_code, dtype_of, promote,
+    to_complex_code, to_real_code)
 from tensorgrad._core.grad_mode cimport Level, anomaly_mode, level_at, thread_state
-from tensorgrad._core.graph cimport node_name, save_input, save_object, save_output, unpack
+from tensorgrad._core.graph cimport save_input, save_object, save_output, unpack
 from tensorgrad._core.operator cimport call1, call2, handle, set_dispatcher
 from tensorgrad._core.primitives cimport copy, pointwise
 from tensorgrad._core.signature cimport (
-    MAX_PARAMS, P_DIM, P_DIMS, P_NEW_DIM, P_NUMBER, P_OPERAND, P_SIZE, P_TENSOR, P_TENSORS, Param, parse_signature, release)
+    P_DIM, P_DIMS, P_NEW_DIM, P_NUMBER, P_OPERAND, P_TENSOR, P_TENSORS, Param, parse_signature, release)
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT, VIEW_NO_GRAD,
-    WRAPPED, Storage, alias, bump, empty, init_node, level_of, make_node_type, meta_of, new_node, new_tensor, set_output, tensor_type)
+    CONTIGUOUS, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT,
+    VIEW_NO_GRAD, Storage, bump, empty, init_node, level_of, make_node_type, new_node, new_tensor, set_output)
 from tensorgrad._core.view cimport check_inplace, gradient_edge, mark_view, rebase_history, refresh_view, set_tangent
 
 from tensorgrad._core.graph import Node

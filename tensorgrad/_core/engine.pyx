@@ -8,15 +8,14 @@ map, so that several threads may traverse one graph.
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int8_t, int32_t, int64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, realloc
 
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, dtype
 from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
 from tensorgrad._core.graph cimport AccumulateGrad, accumulator_of, node_name
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, level_of, meta_of, release_saved,
-    size_from)
+    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, meta_of, release_saved)
 from tensorgrad._core.view cimport CopySlices, grad_fn_of
 
 cdef extern from "node_map.h":

@@ -3,7 +3,6 @@
 The context that forward, backward and jvp get is the graph's node itself. Its class is made for each
 Function, so that ``type(y.grad_fn).__name__`` names it.
 """
-from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc
 
 from tensorgrad._core.dispatch cimport materialize, remember_stack

@@ -7,14 +7,13 @@ with is written down in `tensorgrad.devices.Backend`.
 from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy
 
 from tensorgrad._core.device cimport TG_BAD_INDEX, TG_DIV_ZERO, TG_NO_KERNEL, TG_NO_MEMORY, TG_OK, tg_kernel_table
 from tensorgrad._core.device cimport cpu as cpu_device
 from tensorgrad._core.dtype cimport (
-    CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, CAT_INT, TG_BF16, TG_BOOL, TG_C64, TG_C128, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16,
-    TG_I32, TG_I64, TG_U8, TG_U16, TG_U32, TG_U64, category_of, dtype_of)
-from tensorgrad._core.types cimport CONTIGUOUS, MAX_DIMS, TensorBase, empty, new_tensor, shape_tuple
+    CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_BOOL, TG_C64, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16, TG_I32, TG_I64,
+    TG_U8, TG_U16, TG_U32, TG_U64, category_of, dtype_of)
+from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, new_tensor, shape_tuple
 
 from tensorgrad._core.types import OutOfMemoryError
 

@@ -3,26 +3,25 @@
 Operators are not here: each is put on the class when it is declared (`tensorgrad.ops`). The
 arithmetic slots call their operators through handles, without an attribute look-up.
 """
-from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, Py_NE, PyObject
+from cpython.object cimport Py_EQ, Py_GT, Py_LE, Py_LT, Py_NE, PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core.device cimport cpu
-from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, CAT_INT, as_dtype, default_code, dtype_of
-from tensorgrad._core.dtype cimport dtype as DType
-from tensorgrad._core.grad_mode cimport LEVEL_VMAP, level_at, thread_state
-from tensorgrad._core.graph cimport accumulator_of, read_grad
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, CAT_INT, default_code, dtype_of
+from tensorgrad._core.grad_mode cimport thread_state
+from tensorgrad._core.graph cimport read_grad
 from tensorgrad._core.operator cimport Operator, call1, call2, call3, handle
 from tensorgrad._core.primitives cimport decode
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, FRESH, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, RETAINS_GRAD, VIEW_DEFAULT, WRAPPED, AutogradMeta, NodeBase,
-    TensorBase, VersionCounter, alias, device_of, is_contiguous, level_of, meta_of, new_storage, set_geometry, set_tensor_type, size_from,
+    CONTIGUOUS, FRESH, INFERENCE, IS_VIEW, REQUIRES_GRAD, RETAINS_GRAD, VIEW_DEFAULT, WRAPPED, AutogradMeta,
+    TensorBase, VersionCounter, alias, device_of, meta_of, new_storage, set_geometry, set_tensor_type, size_from,
     version_of)
 from tensorgrad._core.view cimport grad_fn_of
 
-from tensorgrad._core.graph import move_retain, retain_output, tensor_prehooks, type_name
+from tensorgrad._core.graph import retain_output, tensor_prehooks, type_name
 from tensorgrad._core.hooks import HookDict
 from tensorgrad._core.size import Size
-from tensorgrad._core.transforms import transform_info, unwrap_value
+from tensorgrad._core.transforms import transform_info
 
 cdef Operator op_add = handle("add"), op_sub = handle("sub"), op_mul = handle("mul"), op_div = handle("div")
 cdef Operator op_rsub = handle("rsub"), op_pow = handle("pow"), op_matmul = handle("matmul"), op_neg = handle("neg")

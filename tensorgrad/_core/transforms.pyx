@@ -6,15 +6,13 @@ moves batch dimensions to where the operator's batching rule wants them and call
 one level down. Nesting needs nothing else.
 """
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t
 
 from tensorgrad._core.dispatch cimport (
-    COMPOSITE, ELEMENTWISE, Overload, compile_overload, compute_dtype, run, run_at, run_composite, set_slow_paths)
+    COMPOSITE, Overload, compile_overload, compute_dtype, run, run_at, run_composite, set_slow_paths)
 from tensorgrad._core.dtype cimport dtype_of
-from tensorgrad._core.grad_mode cimport (
-    LEVEL_GRAD, LEVEL_JVP, LEVEL_VMAP, Level, level_at, tg_thread_state, thread_state)
-from tensorgrad._core.operator cimport Operator, call1, call2, call3, handle
+from tensorgrad._core.grad_mode cimport LEVEL_VMAP, Level, level_at, tg_thread_state, thread_state
+from tensorgrad._core.operator cimport Operator, call2, call3, handle
 from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_SIZE, Param
 from tensorgrad._core.types cimport HAS_TANGENT, REQUIRES_GRAD, WRAPPED, TensorBase, Wrap, level_of, meta_of, new_tensor
 

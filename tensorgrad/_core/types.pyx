@@ -6,9 +6,9 @@ million links long; their deallocators therefore go through a worklist instead o
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.exc cimport PyErr_Fetch, PyErr_Restore
-from cpython.ref cimport Py_INCREF, Py_XDECREF, Py_XINCREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from tensorgrad._core.grad_mode cimport thread_state
 

@@ -5,13 +5,12 @@ from there to itself. Writing to a view is recorded on the base, as a CopySlices
 the written operator's derivative to the view's part of the gradient; every other view of the base
 finds its history anew, by replaying its chain, when it is next asked for it.
 """
-from cpython.object cimport PyObject
 
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.graph cimport accumulator_of, remember_dual
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
-    HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_CUSTOM_FUNCTION, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT,
+    HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_CUSTOM_FUNCTION, VIEW_DEFAULT, VIEW_MULTI_OUTPUT,
     VIEW_NO_GRAD, AutogradMeta, init_node, level_of, meta_of, set_edge, set_node_type, set_output, version_of)
 
 from tensorgrad._core.graph import move_retain, short_name

@@ -144,9 +144,7 @@ def backward(
             run_backward((tensors,), (_ones_like(tensors),), bool(retain_graph), False, None, True, True)
             return
     if grad_variables is not None:
-        warnings.warn(
-            "`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2
-        )
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
         if grad_tensors is not None:
             raise RuntimeError(
                 "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please "
@@ -227,8 +225,7 @@ def grad(
     """
     if materialize_grads and allow_unused is False:
         raise ValueError(
-            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
-            "allow_unused=False."
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
         )
     allow = materialize_grads if allow_unused is None else allow_unused
     names = None
@@ -267,7 +264,6 @@ def grad(
             )
         zeros_like = all_operators()["zeros_like"]
         result = tuple(
-            zeros_like(x, requires_grad=create_graph) if g is None else g
-            for g, x in zip(result, wanted, strict=True)
+            zeros_like(x, requires_grad=create_graph) if g is None else g for g, x in zip(result, wanted, strict=True)
         )
     return result if names is None else dict(zip(names, result, strict=True))

@@ -76,9 +76,7 @@ class _BatchedContext:
         return _wrapped(saved, dims, self._level)
 
 
-def batched_function(
-    base: type, cls: Any, level: Any, in_dims: Dims
-) -> tuple[Any, Callable[[], Dims | int | None]]:
+def batched_function(base: type, cls: Any, level: Any, in_dims: Dims) -> tuple[Any, Callable[[], Dims | int | None]]:
     """A Function of whole batches, and where the batches are in its outputs once it has been applied.
 
     Parameters
@@ -153,9 +151,7 @@ def batched_function(
             def run(number: int) -> Any:
                 context = _BatchedContext(ctx, number, {**noted, "in_jvp": True})
                 result = as_tuple(cls.jvp(context, *_wrapped(tangents, in_dims, number)))
-                found = tuple(
-                    batched(t, number, dim) for t, dim in zip(result, noted["out"], strict=True)
-                )
+                found = tuple(batched(t, number, dim) for t, dim in zip(result, noted["out"], strict=True))
                 return found[0] if single[0] else found
 
             return inside(run)

@@ -37,9 +37,11 @@ class set_detect_anomaly:
     Examples
     --------
     >>> import tensorgrad
+    >>> x = tensorgrad.tensor([0.0], requires_grad=True)
     >>> with tensorgrad.autograd.set_detect_anomaly(True, check_nan=False):
-    ...     tensorgrad.autograd.anomaly_mode.is_anomaly_enabled()
-    True
+    ...     x.sqrt().sum().backward()
+    >>> x.grad
+    tensor([inf])
     """
 
     __slots__ = ("_before",)

@@ -152,7 +152,7 @@ def _make_dual(tensor: Tensor, tangent: Tensor, number: int) -> Tensor:
         if not batched:
             return _make_dual(tensor, tangent, number)
         values = [_batch_first(value, dim, level.batch_size) for value, dim in (primals, tangents)]
-        return wrap_value(_make_dual(*values, number), level.number, 0)
+        return wrap_value(_make_dual(values[0], values[1], number), level.number, 0)
     finally:
         _modes.leave_below(before)
 

@@ -8,7 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tensorgrad._core.function import FunctionNode, apply_function
-from tensorgrad._core.grad_mode import current_level, enter_below, is_grad_enabled, leave_below, transform_depth
+from tensorgrad._core.grad_mode import (
+    current_level,
+    enter_below,
+    is_grad_enabled,
+    leave_below,
+    transform_depth,
+)
 from tensorgrad._core.tensor import Tensor
 from tensorgrad._core.transforms import unwrap_value, wrap_value
 from tensorgrad.autograd._batched_function import VMAP, batched_function, wrap_outputs
@@ -168,7 +174,7 @@ def _bind(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
             raise TypeError(f"{forward!r} takes no keyword arguments")
         return args
     names = code.co_varnames[: code.co_argcount]
-    defaults = dict(zip(reversed(names), reversed(forward.__defaults__ or ()), strict=False))  # type: ignore[attr-defined]
+    defaults = dict(zip(reversed(names), reversed(forward.__defaults__ or ()), strict=False))
     values, given = list(args), dict(kwargs)
     for name in names[len(args) :]:
         if name in given:

@@ -78,7 +78,11 @@ def _outputs_of(func: Callable[..., Any], inputs: Tensors, function: str, strict
 
 
 def _grad(
-    outputs: Tensors, inputs: Tensors, vectors: Sequence[Any] | None, create_graph: bool, batched: bool = False
+    outputs: Tensors,
+    inputs: Tensors,
+    vectors: Sequence[Any] | None,
+    create_graph: bool,
+    batched: bool = False,
 ) -> tuple[Any, ...]:
     """The gradients, None where there is none, of those outputs that have any."""
     kept = [i for i, out in enumerate(outputs) if out.requires_grad]
@@ -231,9 +235,7 @@ def jvp(
     return _returned(outputs, create_graph, outputs_tuple), _returned(result, create_graph, outputs_tuple)
 
 
-def _gradient(
-    func: Callable[..., Any], primals: Tensors, function: str, strict: bool
-) -> tuple[Any, Tensors]:
+def _gradient(func: Callable[..., Any], primals: Tensors, function: str, strict: bool) -> tuple[Any, Tensors]:
     """The value of a scalar function and its differentiable gradient."""
     out = _single_output(func(*primals), function)
     if strict:

@@ -57,9 +57,7 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     """
     node, output_nr = gradient_edge_of(tensor)
     if node is None:
-        raise RuntimeError(
-            "It is not possible to get the gradient edge for a Tensor that does not require gradients"
-        )
+        raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
     return GradientEdge(node, output_nr)
 
 

@@ -14,8 +14,7 @@ def _merged(dicts: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]]) -> dic
         return dict(dicts)
     if not isinstance(dicts, (tuple, list)) or not all(isinstance(d, Mapping) for d in dicts):
         raise ValueError(
-            "Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got "
-            f"{type(dicts)}"
+            f"Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got {type(dicts)}"
         )
     merged: dict[str, Tensor] = {}
     for d in dicts:

@@ -97,7 +97,7 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def broadcast(prefix: Any, spec: TreeSpec) -> list[Any] | None:
-    """A value for each leaf of `spec` from a tree of which a leaf may stand for a whole branch; None if it does not fit."""
+    """A value for each leaf of `spec`, from a tree in which one may stand for a branch; None if it does not fit."""
     parts = _parts(prefix)
     if parts is None:
         return [prefix] * spec.count()

@@ -95,7 +95,7 @@ def _as_leaf(x: Any, level: int) -> Any:
 
 
 def _belongs(x: Tensor, level: int) -> bool:
-    return x.requires_grad and level_of_tensor(x) == level
+    return bool(x.requires_grad and level_of_tensor(x) == level)
 
 
 def _gradients(
@@ -112,9 +112,7 @@ def _gradients(
     return [_zeros_like(x) if g is None else g for x, g in zip(like, found, strict=True)]
 
 
-def grad_and_value(
-    func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
-) -> Callable[..., Any]:
+def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
     """The function that gives both the gradient and the value of `func`.
 
     Parameters
@@ -279,9 +277,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 # Forward mode ------------------------------------------------------------------------------------
 
 
-def jvp(
-    func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False
-) -> Any:
+def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False) -> Any:
     """The value of `func` and the product of its Jacobian with `tangents`, by forward mode.
 
     Parameters
@@ -309,9 +305,7 @@ def jvp(
     """
     name = "jvp(f, primals, tangents)"
     if not isinstance(primals, tuple):
-        raise RuntimeError(
-            f"{name}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals)."
-        )
+        raise RuntimeError(f"{name}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
     flat, spec = flatten(primals)
     flat_tangents, tangents_spec = flatten(tangents)
     if spec != tangents_spec:
@@ -396,9 +390,7 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     def jvp_fn(*tangents: Any) -> Any:
         given, given_spec = flatten(tangents)
         if given_spec != spec:
-            raise RuntimeError(
-                f"Expected the tangents {given_spec} to have the same structure as the primals {spec}"
-            )
+            raise RuntimeError(f"Expected the tangents {given_spec} to have the same structure as the primals {spec}")
         for i, (x, t) in enumerate(zip(flat, given, strict=True)):
             if x.shape != t.shape:
                 raise RuntimeError(

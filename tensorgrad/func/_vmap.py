@@ -20,9 +20,7 @@ def _name(func: Any) -> str:
     return getattr(func, "__name__", repr(func))
 
 
-def _checked_in_dims(
-    func: Any, in_dims: Any, args: tuple[Any, ...]
-) -> tuple[list[Any], TreeSpec, list[int | None]]:
+def _checked_in_dims(func: Any, in_dims: Any, args: tuple[Any, ...]) -> tuple[list[Any], TreeSpec, list[int | None]]:
     """The leaves of the arguments, their structure and the batch dimension of each."""
     where = f"vmap({_name(func)}, in_dims={in_dims}, ...)(<inputs>)"
     if not isinstance(in_dims, int) and not isinstance(in_dims, tuple):
@@ -74,9 +72,7 @@ def _batch_size(leaves: Sequence[Any], dims: Sequence[int | None]) -> int:
     return int(sizes[0])
 
 
-def _unwrap_output(
-    out: Any, out_dim: int | None, level: int, size: int, func: Any, none_passes: bool
-) -> Any:
+def _unwrap_output(out: Any, out_dim: int | None, level: int, size: int, func: Any, none_passes: bool) -> Any:
     """One result as the level below sees it, with the batch where `out_dim` says."""
     if out is None and none_passes:
         return None
@@ -113,8 +109,7 @@ def _call_batched(
     level = push_level(_VMAP, size, randomness).number
     try:
         wrapped = [
-            leaf if dim is None else wrap_value(leaf, level, dim)
-            for leaf, dim in zip(leaves, dims, strict=True)
+            leaf if dim is None else wrap_value(leaf, level, dim) for leaf, dim in zip(leaves, dims, strict=True)
         ]
         result = func(*unflatten(spec, wrapped), **kwargs)
     finally:
@@ -130,8 +125,7 @@ def _call_batched(
             f"{out_spec}."
         )
     unwrapped = [
-        _unwrap_output(out, dim, level, size, func, none_passes)
-        for out, dim in zip(outputs, found, strict=True)
+        _unwrap_output(out, dim, level, size, func, none_passes) for out, dim in zip(outputs, found, strict=True)
     ]
     return unflatten(out_spec, unwrapped)
 
@@ -144,8 +138,7 @@ def _call_in_chunks(
     for start in range(0, size, chunk_size):
         length = min(chunk_size, size - start)
         chunk = [
-            leaf if dim is None else leaf.narrow(dim, start, length)
-            for leaf, dim in zip(leaves, dims, strict=True)
+            leaf if dim is None else leaf.narrow(dim, start, length) for leaf, dim in zip(leaves, dims, strict=True)
         ]
         outputs, spec = flatten(call(chunk, length))
         parts.append(outputs)
@@ -196,9 +189,7 @@ def vmap(
     tensor([3., 7.])
     """
     if randomness not in ("error", "different", "same"):
-        raise RuntimeError(
-            f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}"
-        )
+        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
     if chunk_size is not None and chunk_size <= 0:
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
 

@@ -94,8 +94,13 @@ elementwise(<size_t>&tg_k_div, "div(Tensor self, Operand other)", to_float=True,
             reference="self / other", domain=(0.3, 2.0), aliases=("divide", "true_divide"),
             doc="Quotient of two tensors, or of a tensor and a number; integers are divided as floating point numbers.")
 composite("div(Tensor self, Operand other, *, str? rounding_mode)",
-          lambda self, other, rounding_mode: _divide_rounded(self, other, rounding_mode), inplace=True)
-composite("true_divide(Tensor self, Operand other)", lambda self, other: div(self, other), doc="The same as `div`.")
+          lambda self, other, rounding_mode: _divide_rounded(self, other, rounding_mode), inplace=True,
+          samples=lambda make: [((make(3, 4, low=1, high=5), make(4, low=1, high=2)), {"rounding_mode": mode})
+                                for mode in (None, "floor", "trunc")]
+          + [((make(3, low=1, high=5), 2), {"rounding_mode": "floor"})])
+composite("true_divide(Tensor self, Operand other)", lambda self, other: div(self, other), reference="self / other",
+          samples=lambda make: [((make(3, 4, low=1, high=5), make(4, low=1, high=2)), {}), ((make(3), 2), {})],
+          doc="The same as `div`.")
 
 
 def _conj(x):
@@ -214,13 +219,21 @@ elementwise(<size_t>&tg_k_clamp, "clamp(Tensor self, Operand min, Operand max)",
             reference="np.minimum(np.maximum(self, min), max)", aliases=("clip",), ordered=True,
             doc="Each element, but no less than `min` and no more than `max`; either may be None.")
 composite("clamp(Tensor self, Operand? min=None, Operand? max=None)", lambda self, min, max: _clamp(self, min, max),
-          inplace=True)
+          samples=lambda make: [((make(3, 4), -0.45), {}), ((make(3, 4), None, 0.45), {}), ((make(3, 4),), {"max": make(4)})],
+          reference="np.clip(self, min, max)")
+composite("clamp_(Tensor! self, Operand? min=None, Operand? max=None)", lambda self, min, max: _clamp_inplace(self, min, max))
 
 
 def _clamp(self, min, max):
     if min is None and max is None:
         raise ValueError("clamp: At least one of 'min' or 'max' must not be None")
     return clamp_max(self, max) if min is None else clamp_min(self, min)
+
+
+def _clamp_inplace(self, min, max):
+    if min is None and max is None:
+        raise ValueError("clamp_: At least one of 'min' or 'max' must not be None")
+    return handle("clamp_max_")(self, max) if min is None else handle("clamp_min_")(self, min)
 
 
 elementwise(<size_t>&tg_k_atan2, "atan2(Tensor self, Tensor other)", to_float=True,

@@ -4,11 +4,11 @@ from libc.stdint cimport int64_t
 from tensorgrad._core cimport primitives
 from tensorgrad._core.device cimport as_device, cpu, memory_device
 from tensorgrad._core.device cimport device as Device
-from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_F64, TG_I64, default_code, dtype_of, to_complex_code
+from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BOOL, TG_F64, TG_I64, default_code, dtype_of, to_complex_code
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, alias, device_of, empty, new_storage, new_tensor, set_geometry, version_of)
+    CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, alias, device_of, empty, new_tensor, set_geometry, version_of)
 
 import math
 
@@ -140,15 +140,21 @@ operator(f"empty_like(Tensor self, {LIKE})",
 operator(f"zeros_like(Tensor self, {LIKE})",
          lambda self, dtype, device, requires_grad, layout, pin_memory, memory_format:
          _like(self, 0, dtype, device, requires_grad), method=False,
-         doc="Zeros of the shape, dtype and device of another tensor.")
+         doc="Zeros of the shape, dtype and device of another tensor.",
+         samples=lambda make: [((make(3, 4),), {})],
+         reference="np.zeros_like(self)")
 operator(f"ones_like(Tensor self, {LIKE})",
          lambda self, dtype, device, requires_grad, layout, pin_memory, memory_format:
          _like(self, 1, dtype, device, requires_grad), method=False,
-         doc="Ones of the shape, dtype and device of another tensor.")
+         doc="Ones of the shape, dtype and device of another tensor.",
+         samples=lambda make: [((make(3, 4),), {})],
+         reference="np.ones_like(self)")
 operator(f"full_like(Tensor self, Number fill_value, {LIKE})",
          lambda self, fill_value, dtype, device, requires_grad, layout, pin_memory, memory_format:
          _like(self, fill_value, dtype, device, requires_grad), method=False,
-         doc="A number repeated in the shape, dtype and device of a tensor.")
+         doc="A number repeated in the shape, dtype and device of a tensor.",
+         samples=lambda make: [((make(3, 4), 3), {})],
+         reference="np.full_like(self, fill_value)")
 operator(f"new_empty(Tensor self, Size size, {FACTORY})",
          lambda self, size, dtype, device, requires_grad, layout, pin_memory:
          _like(self, None, dtype, device, requires_grad, size), function=False,
@@ -273,10 +279,13 @@ def _clone(TensorBase self, memory_format):
 
 
 operator("clone(Tensor self, *, Any memory_format=None)", _clone, vjp={"self": lambda grad: grad}, jvp="linear",
-         reference="self.copy()", doc="A copy, through which gradients flow.")
+         reference="self.copy()", doc="A copy, through which gradients flow.",
+         samples=lambda make: [((make(3, 4),), {}), ((make(3, 4).t(),), {}), ((make(),), {})])
 composite("contiguous(Tensor self, *, Any memory_format=None)",
           lambda self, memory_format: self if self.is_contiguous() else _packed_clone(self), function=False,
-          doc="The tensor itself if its elements lie in order without gaps, else such a copy.")
+          doc="The tensor itself if its elements lie in order without gaps, else such a copy.",
+          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4).t(),), {})],
+          reference="self")
 
 
 def _packed(TensorBase self):
@@ -378,7 +387,9 @@ composite("to(Tensor self, Device? device=None, DType? dtype=None, bool non_bloc
 composite("to(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, Any memory_format=None)",
           lambda self, other, non_blocking, copy, memory_format: _to(self, other.dtype, other.device, copy), function=False)
 composite("type_as(Tensor self, Tensor other)", lambda self, other: _to(self, other.dtype, other.device, False),
-          function=False, doc="The tensor in the dtype and on the device of another.")
+          function=False, doc="The tensor in the dtype and on the device of another.",
+          samples=lambda make: [((make(3, 4), make(2, requires_grad=False)), {})],
+          reference="self")
 composite("cpu(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, None, cpu, False), function=False,
           doc="The tensor on the CPU; itself if it is there already.")
 composite("cuda(Tensor self, Device? device=None, bool non_blocking=False, Any memory_format=None)",
@@ -416,7 +427,9 @@ def _alias(TensorBase self):
 
 
 operator("alias(Tensor self)", _alias, view=True, vjp={"self": lambda grad: grad}, jvp="linear", internal=True,
-         doc="A view of the whole tensor.")
+         doc="A view of the whole tensor.",
+         samples=lambda make: [((make(3, 4),), {})],
+         reference="self")
 
 
 def _resize(TensorBase self, size, memory_format):

@@ -2,9 +2,9 @@
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
-from tensorgrad._core.dtype cimport CAT_BOOL, CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, dtype_of
+from tensorgrad._core.dtype cimport CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, dtype_of
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.primitives cimport SCATTER_ADD, SCATTER_MAX, SCATTER_MIN, SCATTER_MUL, SCATTER_SET
+from tensorgrad._core.primitives cimport SCATTER_ADD, SCATTER_SET
 from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, device_of, empty, new_tensor, shape_tuple
 
 import operator as py_operator
@@ -385,21 +385,50 @@ def _index_put_batch(batch_size, in_dims, self, indices, values, accumulate):
 
 operator("index(Tensor self, Indices indices)", _index, batch=_index_batch, method=False, internal=True,
          vjp={"self": lambda grad, self_shape, indices: index_backward(grad, self_shape, indices)}, jvp="linear",
+         reference="self[tuple(slice(None) if i is None else i for i in indices)]",
+         samples=lambda make: [((make(3, 4), (make(2, integer=3), make(2, integer=4))), {}),
+                               ((make(2, 3, 4), (None, make(2, integer=3))), {}), ((make(3, 4), (make(2, 2, integer=3),)), {})],
          doc="Elements by index tensors, one (or None) for each leading dimension; what ``x[i, j]`` calls.")
 operator("index_backward(Tensor grad_output, Size sizes, Indices indices)", _index_backward, batch=_index_backward_batch,
          vjp={"grad_output": lambda grad, indices: index(grad, indices)}, jvp="linear", method=False, internal=True,
+         samples=lambda make: [((make(2, 4), (3, 4), (make(2, integer=3),)), {}),
+                               ((make(2, 2), (2, 3), (None, make(2, integer=3))), {})],
          doc="Gradients summed at the places where `index` read: its transpose.")
+
+
+def _index_put_kept(grad, indices, accumulate):
+    """What of a gradient is left for the tensor that was written to."""
+    return grad if accumulate else index_put(grad, indices, zeros((), dtype=grad.dtype, device=grad.device))
+
+
+def _index_put_tangent(self, self_t, indices, values, values_t, accumulate):
+    return index_put(zeros_like(self) if self_t is None else self_t, indices,
+                     zeros_like(values) if values_t is None else values_t, accumulate)
+
+
+def _index_put_copy(TensorBase self, indices, TensorBase values, accumulate):
+    cdef TensorBase out = clone(self)
+    _index_put(out, indices, values, accumulate)
+    return out
+
+
+def _index_put_copy_batch(batch_size, in_dims, self, indices, values, accumulate):
+    """A copy for each element of the batch, of which `index_put_` has the rule."""
+    x = expand(self, (batch_size, *self.shape)) if in_dims[0] is None else movedim(self, in_dims[0], 0)
+    return _index_put_batch(batch_size, (0, *in_dims[1:]), clone(x), indices, values, accumulate)
+
+
+cdef Operator index_put = handle("index_put")
 operator("index_put_(Tensor! self, Indices indices, Tensor values, bool accumulate=False)", _index_put, batch=_index_put_batch,
-         across_devices=True,
-         vjp={"self": lambda grad, indices, accumulate: grad if accumulate else handle("index_put")(grad, indices, zeros((), dtype=grad.dtype, device=grad.device)),
-              "values": lambda grad, indices: index(grad, indices)},
-         jvp=lambda self, self_t, indices, values, values_t, accumulate: handle("index_put")(
-             zeros_like(self) if self_t is None else self_t, indices,
-             zeros_like(values) if values_t is None else values_t, accumulate), node="index_put",
+         across_devices=True, vjp={"self": _index_put_kept, "values": lambda grad, indices: index(grad, indices)},
+         jvp=_index_put_tangent, node="index_put",
          doc="Write (or add, with `accumulate`) values at index tensors, in place; with several values for a place the last stays.")
-composite("index_put(Tensor self, Indices indices, Tensor values, bool accumulate=False)",
-          lambda self, indices, values, accumulate: index_put_(clone(self), indices, values, accumulate),
-          doc="A copy with values written at index tensors.")
+operator("index_put(Tensor self, Indices indices, Tensor values, bool accumulate=False)", _index_put_copy,
+         batch=_index_put_copy_batch, across_devices=True,
+         vjp={"self": _index_put_kept, "values": lambda grad, indices: index(grad, indices)}, jvp=_index_put_tangent,
+         samples=lambda make: [((make(3, 4), (make(1, integer=3),), make(4)), {}), ((make(2, 3), (None, make(1, integer=3)), make(2, 1)), {}),
+                               ((make(3, 4), (make(2, integer=3), make(2, integer=4)), make(2), True), {})],
+         doc="A copy with values written at index tensors.")
 composite("__getitem__(Tensor self, Any index)", lambda self, items: getitem(self, items), internal=True)
 composite("__setitem__(Tensor self, Any index, Any value)", lambda self, items, value: setitem(self, items, value), internal=True)
 
@@ -489,7 +518,8 @@ operator("scatter(Tensor self, Dim dim, Tensor index, Tensor src)", _scattered(S
          doc="A copy with ``out[index[i][j]][j] = src[i][j]`` (for dim 0); of several values for a place the last stays.")
 composite("scatter(Tensor self, Dim dim, Tensor index, Number value)",
           lambda self, dim, index, value: scatter(self, dim, index, handle("full")(tuple(index.shape), value, dtype=self.dtype,
-                                                                                  device=self.device)), inplace=True)
+                                                                                  device=self.device)), inplace=True,
+          samples=lambda make: [((make(3, 4), 1, make(3, 1, integer=4), 2), {})])
 
 
 def _index_select(TensorBase self, int dim, TensorBase index):
@@ -555,7 +585,8 @@ composite("index_copy(Tensor self, Dim dim, Tensor index, Tensor source)",
           doc="A copy with slices of `source` written at the indices of one dimension.")
 composite("index_fill(Tensor self, Dim dim, Tensor index, Number value)",
           lambda self, dim, index, value: scatter(self, dim, _wide_index(index, index_select(self, dim, index), dim), value),
-          inplace=True, doc="A copy with a number written at the indices of one dimension.")
+          inplace=True, doc="A copy with a number written at the indices of one dimension.",
+          samples=lambda make: [((make(3, 4), 1, make(2, integer=4), 2), {})])
 composite("take(Tensor self, Tensor index)", lambda self, index: getitem(reshape(self, (-1,)), index), reference="np.take(self, index)",
           samples=lambda make: [((make(3, 4), make(2, 2, integer=12)), {})], doc="Elements counted in order, at the given indices.")
 composite("take_along_dim(Tensor self, Tensor indices, Dim? dim=None)", lambda self, indices, dim: _take_along(self, indices, dim),
@@ -581,11 +612,13 @@ def _masked_fill(self, mask, value):
     return to(where(mask, value, self), self.dtype)
 
 
+# The tensor first: as a number it would lose its tangent and its batch.
+composite("masked_fill(Tensor self, Tensor mask, Tensor value)", lambda self, mask, value: _fill_from(self, mask, value), inplace=True,
+          reference="np.where(mask, value, self)", samples=lambda make: [((make(3, 4), make(4, integer=2) > 0, make()), {})],
+          doc="A copy with a number where `mask` holds.")
 composite("masked_fill(Tensor self, Tensor mask, Number value)", _masked_fill, inplace=True,
           reference="np.where(mask, value, self).astype(self.dtype)",
-          samples=lambda make: [((make(3, 4), make(3, 4, integer=2) > 0, 1.5), {}), ((make(3, 4), make(4, integer=2) > 0, 0), {})],
-          doc="A copy with a number where `mask` holds.")
-composite("masked_fill(Tensor self, Tensor mask, Tensor value)", lambda self, mask, value: _fill_from(self, mask, value), inplace=True)
+          samples=lambda make: [((make(3, 4), make(3, 4, integer=2) > 0, 1.5), {}), ((make(3, 4), make(4, integer=2) > 0, 0), {})])
 
 
 def _fill_from(self, mask, value):
@@ -606,7 +639,8 @@ def _masked_select(self, mask):
 
 
 composite("masked_scatter(Tensor self, Tensor mask, Tensor source)", lambda self, mask, source: _masked_scatter(self, mask, source),
-          inplace=True, doc="A copy with the elements of `source`, in order, where `mask` holds.")
+          inplace=True, doc="A copy with the elements of `source`, in order, where `mask` holds.",
+          samples=lambda make: [((make(3, 4), make(3, 4, integer=2) > 0, make(12)), {})], data_dependent=True)
 
 
 def _masked_scatter(self, mask, source):

@@ -1,7 +1,7 @@
 """Activations, softmax, dropout and fused layers. (Losses are in loss.pyx.)"""
 from tensorgrad._core.device cimport tg_kernel
-from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_F16, TG_F32, dtype_of
-from tensorgrad._core.operator cimport Operator, call1, call2, call3, handle
+from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BF16, TG_F16, TG_F32, dtype_of
+from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase
 
 from tensorgrad._core.dispatch import composite, elementwise, operator

@@ -3,16 +3,15 @@
 Numbers are counter-based (Philox): a generator is a seed and an offset, the offset advances by the number
 of elements drawn, and element i depends on nothing else, whatever the layout, the threads or the device.
 """
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from tensorgrad._core cimport primitives
 from tensorgrad._core.device cimport (
     TG_BERNOULLI, TG_EXPONENTIAL, TG_NORMAL, TG_RANDINT, TG_UNIFORM, as_device, cpu)
 from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.dtype cimport (
-    CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_BOOL, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16, TG_I32, TG_I64, TG_U8, TG_U16,
-    TG_U32, TG_U64, dtype_of, default_code)
-from tensorgrad._core.dtype cimport dtype as DType
+    CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_BOOL, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16, TG_I32, TG_I64, TG_U8, TG_U16,
+    TG_U32, TG_U64, dtype_of)
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, device_of, empty
 

@@ -2,8 +2,7 @@
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
-from tensorgrad._core.dtype cimport (
-    CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, default_code, dtype_of, to_real_code)
+from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, default_code, dtype_of
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.primitives cimport REDUCE_ALL, REDUCE_ANY, REDUCE_MAX, REDUCE_MIN, REDUCE_PROD, REDUCE_SUM
@@ -137,11 +136,13 @@ operator("mean(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=
          doc="Arithmetic mean of the elements, of all or over the named dimensions.")
 composite("nansum(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)",
           lambda self, dim, keepdim, dtype: sum_(where(self != self, 0, self), dim, keepdim, dtype=dtype),
-          reference="np.nansum(self, axis=dim, keepdims=keepdim)", doc="Sum of the elements that are not nan.")
+          reference="np.nansum(self, axis=dim, keepdims=keepdim)", doc="Sum of the elements that are not nan.",
+          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1, True), {})])
 composite("nanmean(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)",
           lambda self, dim, keepdim, dtype: sum_(where(self != self, 0, self), dim, keepdim, dtype=dtype)
           / sum_(self == self, dim, keepdim), reference="np.nanmean(self, axis=dim, keepdims=keepdim)",
-          doc="Mean of the elements that are not nan.")
+          doc="Mean of the elements that are not nan.",
+          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1, True), {})])
 
 
 # ---- products ---------------------------------------------------------------------------------------
@@ -201,8 +202,12 @@ composite("var(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdi
           samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 1), {"correction": 0})],
           doc="Variance of the elements: the mean square distance from the mean, over n - `correction`.")
 composite("var(Tensor self, Dims? dim, bool unbiased=True, bool keepdim=False)",
-          lambda self, dim, unbiased, keepdim: _variance(self, dim, int(unbiased), keepdim))
-composite("var(Tensor self, bool unbiased)", lambda self, unbiased: _variance(self, None, int(unbiased), False))
+          lambda self, dim, unbiased, keepdim: _variance(self, dim, int(unbiased), keepdim),
+          samples=lambda make: [((make(3, 4), 1, False), {})],
+          reference="np.var(self, axis=dim, ddof=int(unbiased), keepdims=keepdim)")
+composite("var(Tensor self, bool unbiased)", lambda self, unbiased: _variance(self, None, int(unbiased), False),
+          samples=lambda make: [((make(3, 4), False), {})],
+          reference="np.var(self, ddof=int(unbiased))")
 
 
 def _deviation(self, dim, correction, keepdim):
@@ -217,14 +222,22 @@ composite("std(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdi
           samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 1), {"correction": 0})],
           doc="Standard deviation of the elements: the root of their variance.")
 composite("std(Tensor self, Dims? dim, bool unbiased=True, bool keepdim=False)",
-          lambda self, dim, unbiased, keepdim: _deviation(self, dim, int(unbiased), keepdim))
-composite("std(Tensor self, bool unbiased)", lambda self, unbiased: _deviation(self, None, int(unbiased), False))
+          lambda self, dim, unbiased, keepdim: _deviation(self, dim, int(unbiased), keepdim),
+          samples=lambda make: [((make(3, 4), 1, False), {})],
+          reference="np.std(self, axis=dim, ddof=int(unbiased), keepdims=keepdim)")
+composite("std(Tensor self, bool unbiased)", lambda self, unbiased: _deviation(self, None, int(unbiased), False),
+          samples=lambda make: [((make(3, 4), False), {})],
+          reference="np.std(self, ddof=int(unbiased))")
 composite("var_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False)",
           lambda self, dim, correction, keepdim: (_variance(self, dim, 1 if correction is None else correction, keepdim),
-                                                  mean(self, dim, keepdim)), method=False, doc="Variance and mean.")
+                                                  mean(self, dim, keepdim)), method=False, doc="Variance and mean.",
+          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})],
+          reference="(np.var(self, axis=dim, ddof=correction, keepdims=keepdim), np.mean(self, axis=dim, keepdims=keepdim))")
 composite("std_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False)",
           lambda self, dim, correction, keepdim: (_deviation(self, dim, 1 if correction is None else correction, keepdim),
-                                                  mean(self, dim, keepdim)), method=False, doc="Standard deviation and mean.")
+                                                  mean(self, dim, keepdim)), method=False, doc="Standard deviation and mean.",
+          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})],
+          reference="(np.std(self, axis=dim, ddof=correction, keepdims=keepdim), np.mean(self, axis=dim, keepdims=keepdim))")
 
 
 # ---- largest and smallest ---------------------------------------------------------------------------------
@@ -354,7 +367,8 @@ operator("value_selecting_backward(Tensor grad_output, int dim, Tensor indices, 
              value_selecting_backward(_batched(grad, in_dims[0], batch_size), dim + 1, _batched(indices, in_dims[2], batch_size),
                                       (batch_size, *sizes), keepdim) if len(sizes) else grad, 0),
          vjp={"grad_output": lambda grad, dim, indices, keepdim: _pick(grad, dim, indices, keepdim)}, jvp="linear", internal=True,
-         doc="Zeros but for the places that a reduction has selected: the transpose of selecting by index.")
+         doc="Zeros but for the places that a reduction has selected: the transpose of selecting by index.",
+         samples=lambda make: [((make(3), 1, make(3, integer=4), (3, 4), False), {})])
 
 
 def _batched(x, dim, size):
@@ -383,7 +397,9 @@ for _name, _is_max, _what in (("max", True, "largest"), ("min", False, "smallest
 composite("aminmax(Tensor self, *, Dim? dim=None, bool keepdim=False)",
           lambda self, dim, keepdim: return_types.aminmax((handle("amin")(self, () if dim is None else (dim,), keepdim),
                                                            amax(self, () if dim is None else (dim,), keepdim))),
-          doc="The smallest and the largest element.")
+          doc="The smallest and the largest element.",
+          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4),), {"dim": 1})],
+          reference="(np.min(self, axis=dim, keepdims=keepdim), np.max(self, axis=dim, keepdims=keepdim))")
 
 
 # ---- all, any, counts ----------------------------------------------------------------------------------------
@@ -398,13 +414,16 @@ operator("any(Tensor self, Dims? dim=None, bool keepdim=False)", lambda self, di
          reference="np.any(self, axis=dim, keepdims=keepdim)", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
          doc="Whether any element is non-zero.")
 composite("count_nonzero(Tensor self, Dims? dim=None)", lambda self, dim: sum_(self != 0, dim),
-          reference="np.count_nonzero(self, axis=dim)", doc="How many elements are not zero.")
+          reference="np.count_nonzero(self, axis=dim)", doc="How many elements are not zero.",
+          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})])
 composite("allclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False)",
           lambda self, other, rtol, atol, equal_nan: bool(handle("isclose")(self, other, rtol, atol, equal_nan).all().item()),
           doc="Whether all elements are close: ``|self - other| <= atol + rtol * |other|``.")
 composite("isclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False)",
           lambda self, other, rtol, atol, equal_nan: _isclose(self, other, rtol, atol, equal_nan),
-          doc="Whether elements are close: ``|self - other| <= atol + rtol * |other|``.")
+          doc="Whether elements are close: ``|self - other| <= atol + rtol * |other|``.",
+          samples=lambda make: [((make(3, 4), make(3, 4)), {})],
+          reference="np.isclose(self, other, rtol, atol, equal_nan)")
 
 
 def _isclose(self, other, rtol, atol, equal_nan):
@@ -656,7 +675,8 @@ operator("sort(Tensor self, Dim dim=-1, bool descending=False, *, bool stable=Fa
     """)
 composite("argsort(Tensor self, Dim dim=-1, bool descending=False, *, bool stable=False)",
           lambda self, dim, descending, stable: sort(self, dim, descending, stable=stable)[1],
-          reference="np.argsort(self, dim, kind='stable')", doc="The indices that put a dimension in order.")
+          reference="np.argsort(self, dim, kind='stable')", doc="The indices that put a dimension in order.",
+          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 0), {})])
 composite("msort(Tensor self)", lambda self: sort(self, 0)[0], reference="np.sort(self, 0)",
           samples=lambda make: [((make(4, 3),), {})], doc="The elements in order along the first dimension.")
 composite("topk(Tensor self, int k, Dim dim=-1, bool largest=True, bool sorted=True)",
@@ -676,7 +696,8 @@ def _topk(self, k, dim, largest):
 
 composite("kthvalue(Tensor self, int k, Dim dim=-1, bool keepdim=False)",
           lambda self, k, dim, keepdim: _kth(self, k, dim, keepdim, return_types.kthvalue),
-          doc="The `k`-th smallest element along a dimension, and the index it had.")
+          doc="The `k`-th smallest element along a dimension, and the index it had.",
+          samples=lambda make: [((make(3, 4), 2), {}), ((make(3, 4), 1, 0, True), {})])
 
 
 def _kth(self, k, dim, keepdim, kind):
@@ -692,7 +713,8 @@ def _kth(self, k, dim, keepdim, kind):
 
 composite("median(Tensor self)", lambda self: _median_all(self), samples=lambda make: [((make(5),), {}), ((make(2, 3),), {})],
           doc="The middle element (the lower of two); along a dimension also the index it had. nan if there is one.")
-composite("median(Tensor self, Dim dim, bool keepdim=False)", lambda self, dim, keepdim: _median(self, dim, keepdim))
+composite("median(Tensor self, Dim dim, bool keepdim=False)", lambda self, dim, keepdim: _median(self, dim, keepdim),
+          samples=lambda make: [((make(3, 5), 1), {}), ((make(4, 3), 0, True), {})])
 
 
 def _median_all(self):

@@ -2,10 +2,10 @@
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
-from tensorgrad._core.dtype cimport CAT_COMPLEX, TG_C64, TG_C128, TG_F32, TG_F64, combine_categories, dtype_of, promote
+from tensorgrad._core.dtype cimport CAT_COMPLEX, TG_C64, TG_C128, TG_F32, TG_F64, dtype_of, promote
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, new_tensor, shape_tuple
+from tensorgrad._core.types cimport TensorBase, empty, new_tensor
 
 from tensorgrad._core.dispatch import composite, operator
 
@@ -152,7 +152,9 @@ def _view_dtype(TensorBase self, DType dtype):
 
 operator("view(Tensor self, DType dtype)", _view_dtype, view=True, function=False)
 composite("view_as(Tensor self, Tensor other)", lambda self, other: view(self, other.shape), function=False,
-          doc="The same memory under the shape of another tensor.")
+          doc="The same memory under the shape of another tensor.",
+          samples=lambda make: [((make(2, 6), make(3, 4, requires_grad=False)), {})],
+          reference="self.reshape(other.shape)")
 composite("reshape(Tensor self, Size shape)", lambda self, shape: _reshape(self, shape), reference="self.reshape(shape)",
           samples=lambda make: [((make(2, 6), (3, 4)), {}), ((make(3, 4).t(), (2, 6)), {})],
           doc="""The elements in another shape: a view where the memory allows it, else a copy.
@@ -173,7 +175,9 @@ def _reshape(TensorBase self, size):
 
 
 composite("reshape_as(Tensor self, Tensor other)", lambda self, other: reshape(self, other.shape), function=False,
-          doc="The elements in the shape of another tensor.")
+          doc="The elements in the shape of another tensor.",
+          samples=lambda make: [((make(2, 6), make(3, 4, requires_grad=False)), {})],
+          reference="self.reshape(other.shape)")
 composite("flatten(Tensor self, Dim start_dim=0, Dim end_dim=-1)", lambda self, start_dim, end_dim: _flatten(self, start_dim, end_dim),
           reference="self.reshape(self.shape[:start_dim] + (-1,) + self.shape[end_dim % self.ndim + 1:])",
           samples=lambda make: [((make(2, 3, 4),), {}), ((make(2, 3, 4), 1), {})],
@@ -195,7 +199,9 @@ def _flatten(TensorBase self, int start, int end):
 
 
 composite("unflatten(Tensor self, Dim dim, Size sizes)", lambda self, dim, sizes: _unflatten(self, dim, sizes),
-          doc="One dimension made into several.")
+          doc="One dimension made into several.",
+          samples=lambda make: [((make(2, 6), 1, (3, 2)), {})],
+          reference="self.reshape(2, 3, 2)")
 
 
 def _unflatten(TensorBase self, int dim, sizes):
@@ -246,11 +252,15 @@ operator("expand(Tensor self, Size size, *, bool implicit=False)", _expand, view
          samples=lambda make: [((make(3, 1), (3, 4)), {}), ((make(3), (2, 3)), {})], reference="np.broadcast_to(self, size)",
          doc="A view in which dimensions of size one are repeated, without memory of their own.")
 composite("expand_as(Tensor self, Tensor other)", lambda self, other: expand(self, other.shape), function=False,
-          doc="`expand` to the shape of another tensor.")
+          doc="`expand` to the shape of another tensor.",
+          samples=lambda make: [((make(3, 1), make(3, 4, requires_grad=False)), {})],
+          reference="np.broadcast_to(self, other.shape)")
 composite("broadcast_to(Tensor self, Size size)", lambda self, size: expand(self, size), doc="`expand` as a function.",
           reference="np.broadcast_to(self, size)", samples=lambda make: [((make(3, 1), (3, 4)), {})])
 composite("sum_to_size(Tensor self, Size size)", lambda self, size: _sum_to(self, size), function=False,
-          doc="Sum over the dimensions that broadcasting to this tensor's shape had repeated: the transpose of `expand`.")
+          doc="Sum over the dimensions that broadcasting to this tensor's shape had repeated: the transpose of `expand`.",
+          samples=lambda make: [((make(2, 3, 4), (3, 1)), {})],
+          reference="np.sum(self, axis=(0, 2), keepdims=True)[0]")
 
 
 def _sum_to(TensorBase self, size):
@@ -503,7 +513,8 @@ operator("split_with_sizes(Tensor self, Size split_sizes, Dim dim=0) -> Tensor[]
 composite("split(Tensor self, int split_size, Dim dim=0)", lambda self, split_size, dim: _split(self, split_size, dim),
           doc="One dimension cut into parts of a size (the last may be smaller), or of given sizes, as views.",
           samples=lambda make: [((make(5, 2), 2), {})])
-composite("split(Tensor self, Size split_size, Dim dim=0)", lambda self, split_size, dim: split_with_sizes(self, split_size, dim))
+composite("split(Tensor self, Size split_size, Dim dim=0)", lambda self, split_size, dim: split_with_sizes(self, split_size, dim),
+          samples=lambda make: [((make(5, 2), (2, 3)), {})])
 
 
 def _split(self, size, dim):
@@ -532,10 +543,14 @@ def _chunk(self, chunks, dim):
 
 
 composite("tensor_split(Tensor self, int indices_or_sections, Dim dim=0)",
-          lambda self, n, dim: _tensor_split(self, n, dim), doc="One dimension cut into nearly equal parts, or at given indices.")
+          lambda self, n, dim: _tensor_split(self, n, dim), doc="One dimension cut into nearly equal parts, or at given indices.",
+          samples=lambda make: [((make(5, 2), 3), {})],
+          reference="np.array_split(self, indices_or_sections, dim)")
 composite("tensor_split(Tensor self, Size indices_or_sections, Dim dim=0)",
           lambda self, indices, dim: tuple([slice_(self, dim, a, b, 1) for a, b in
-                                            zip((0, *indices), (*indices, self.size(dim)))]))
+                                            zip((0, *indices), (*indices, self.size(dim)))]),
+          samples=lambda make: [((make(5, 2), (1, 3)), {})],
+          reference="np.array_split(self, indices_or_sections, dim)")
 
 
 def _tensor_split(self, n, dim):
@@ -579,7 +594,8 @@ operator("diagonal_backward(Tensor grad_output, Size input_sizes, int offset, in
          batch=lambda batch_size, in_dims, grad, shape, offset, dim1, dim2:
          (diagonal_backward(movedim(grad, in_dims[0], 0), (batch_size, *shape), offset, dim1 + 1, dim2 + 1), 0),
          vjp={"grad_output": lambda grad, offset, dim1, dim2: diagonal(grad, offset, dim1, dim2)}, jvp="linear", method=False,
-         internal=True, doc="Zeros of a shape, but for a diagonal: the transpose of `diagonal`.")
+         internal=True, doc="Zeros of a shape, but for a diagonal: the transpose of `diagonal`.",
+         samples=lambda make: [((make(3), (3, 4), 1, 0, 1), {})])
 composite("diag(Tensor self, int diagonal=0)", lambda self, offset: _diag(self, offset), reference="np.diag(self, diagonal)",
           samples=lambda make: [((make(3),), {}), ((make(3), 1), {}), ((make(3, 4), -1), {})],
           doc="The diagonal of a matrix, or the matrix that has a vector on its diagonal.")
@@ -596,7 +612,8 @@ def _diag(self, offset):
 
 composite("diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1)",
           lambda self, offset, dim1, dim2: _diag_embed(self, offset, dim1, dim2),
-          doc="Matrices that have the last dimension on their diagonals.")
+          doc="Matrices that have the last dimension on their diagonals.",
+          samples=lambda make: [((make(2, 3),), {}), ((make(3), 1), {}), ((make(2, 3), -1, 0, 2), {})])
 
 
 def _diag_embed(self, offset, dim1, dim2):
@@ -757,10 +774,16 @@ def _at_least_3d(x):
 
 
 composite("atleast_1d(Tensor self)", lambda self: reshape(self, (1,)) if self.ndim == 0 else self, method=False,
-          doc="A scalar as a vector; anything else as it is.")
+          doc="A scalar as a vector; anything else as it is.",
+          samples=lambda make: [((make(),), {}), ((make(2),), {})],
+          reference="np.atleast_1d(self)")
 composite("atleast_2d(Tensor self)", lambda self: reshape(self, (1, -1)) if self.ndim < 2 else self, method=False,
-          doc="A scalar or vector as a matrix of one row; anything else as it is.")
-composite("atleast_3d(Tensor self)", _at_least_3d, method=False, doc="A view with at least three dimensions.")
+          doc="A scalar or vector as a matrix of one row; anything else as it is.",
+          samples=lambda make: [((make(),), {}), ((make(2),), {}), ((make(2, 3),), {})],
+          reference="np.atleast_2d(self)")
+composite("atleast_3d(Tensor self)", _at_least_3d, method=False, doc="A view with at least three dimensions.",
+          samples=lambda make: [((make(),), {}), ((make(2),), {}), ((make(2, 3),), {})],
+          reference="np.atleast_3d(self)")
 
 
 # ---- rearranging copies ----------------------------------------------------------------------------------------
@@ -880,10 +903,14 @@ def _view_as_complex(TensorBase self):
 
 operator("view_as_real(Tensor self)", _view_as_real, view=True, jvp="linear",
          vjp={"self": lambda grad: handle("view_as_complex")(grad.contiguous())}, method=False,
-         doc="A complex tensor as a view of pairs (real, imaginary) in a last dimension of size two.")
+         doc="A complex tensor as a view of pairs (real, imaginary) in a last dimension of size two.",
+         samples=lambda make: [((make(3, 4),), {})],
+         reference="np.stack((self.real, self.imag), -1)")
 operator("view_as_complex(Tensor self)", _view_as_complex, view=True, vjp={"self": lambda grad: view_as_real(grad.contiguous())},
          jvp=lambda self_t: handle("view_as_complex")(self_t.contiguous()), method=False,
-         doc="Pairs in a last dimension of size two as a view of complex numbers.")
+         doc="Pairs in a last dimension of size two as a view of complex numbers.",
+         samples=lambda make: [((make(3, 2),), {})],
+         reference="self[..., 0] + 1j * self[..., 1]")
 composite("real(Tensor self)", lambda self: select(view_as_real(self), -1, 0) if self.is_complex() else self, method="property",
           reference="np.real(self)", doc="The real parts, as a view; a real tensor as it is.")
 composite("imag(Tensor self)", lambda self: _imag(self), method="property", reference="np.imag(self)",
@@ -923,10 +950,16 @@ def _real_angle(self):
 
 composite("conj(Tensor self)", lambda self: handle("conj_physical")(self) if self.is_complex() else self,
           reference="np.conj(self)", doc="The complex conjugate of each element; a real tensor as it is.")
-composite("resolve_conj(Tensor self)", lambda self: self, doc="The tensor: conjugation here is never lazy.")
-composite("resolve_neg(Tensor self)", lambda self: self, doc="The tensor: negation here is never lazy.")
+composite("resolve_conj(Tensor self)", lambda self: self, doc="The tensor: conjugation here is never lazy.",
+          samples=lambda make: [((make(3, 4),), {})],
+          reference="self")
+composite("resolve_neg(Tensor self)", lambda self: self, doc="The tensor: negation here is never lazy.",
+          samples=lambda make: [((make(3, 4),), {})],
+          reference="self")
 composite("broadcast_tensors(Tensor... tensors)", lambda tensors: _broadcast_all(tensors), method=False,
-          doc="Tensors expanded to their common shape, as views.")
+          doc="Tensors expanded to their common shape, as views.",
+          samples=lambda make: [(((make(3, 1), make(4)),), {})],
+          reference="np.broadcast_arrays(*tensors)")
 
 
 def _broadcast_all(tensors):

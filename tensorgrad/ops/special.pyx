@@ -36,7 +36,8 @@ elementwise(<size_t>&tg_k_polygamma, "_polygamma(Tensor self, Number n)", to_flo
             samples=lambda make: [((make(3, low=0.3, high=4.0), 1), {}), ((make(3, low=0.3, high=4.0), 2), {})],
             doc="The n-th derivative of `digamma`.", node="polygamma")
 composite("polygamma(int n, Tensor self)", lambda n, self: _polygamma(n, self), method=False,
-          doc="The n-th derivative of `digamma`; digamma itself for n = 0.")
+          doc="The n-th derivative of `digamma`; digamma itself for n = 0.",
+          samples=lambda make: [((1, make(3, low=0.5, high=3)), {}), ((2, make(3, low=0.5, high=3)), {})])
 
 
 def _polygamma(n, self):
@@ -106,7 +107,9 @@ def _cross(self, other, dim):
 
 
 composite("meshgrid(Tensor... tensors, *, str? indexing=None)", lambda tensors, indexing: _meshgrid(tensors, indexing), method=False,
-          doc="Coordinates of a grid from those along its axes: with indexing='ij' the first varies along the first dimension.")
+          doc="Coordinates of a grid from those along its axes: with indexing='ij' the first varies along the first dimension.",
+          samples=lambda make: [(((make(2), make(3)),), {"indexing": 'ij'}), (((make(2), make(3)),), {"indexing": 'xy'})],
+          reference="np.meshgrid(*tensors, indexing=indexing)")
 
 
 def _meshgrid(tensors, indexing):

@@ -237,7 +237,9 @@ elementwise(<size_t>&tg_k_round, "round(Tensor self)", partials={"self": 0}, ref
             domain=(0.2, 0.4), doc="The nearest integer to each element, halves to the even one.")
 elementwise(<size_t>&tg_k_frac, "frac(Tensor self)", partials={"self": 1}, reference="self - np.trunc(self)",
             domain=(0.2, 0.8), doc="The fraction of each element, with its sign.")
-composite("round(Tensor self, *, int decimals)", lambda self, decimals: (self * 10.0 ** decimals).round() / 10.0 ** decimals)
+composite("round(Tensor self, *, int decimals)", lambda self, decimals: (self * 10.0 ** decimals).round() / 10.0 ** decimals,
+          samples=lambda make: [((make(3, 4),), {"decimals": 1})],
+          reference="np.round(self * 1.0, decimals)")
 elementwise(<size_t>&tg_k_conj_physical, "conj_physical(Tensor self)", vjp={"self": lambda grad: conj(grad)}, jvp="linear",
             identity_of_real=True, reference="np.conj(self)", doc="The complex conjugate of each element.")
 elementwise(<size_t>&tg_k_real_part, "_real(Tensor self)", vjp={"self": lambda grad: grad}, jvp="linear",
@@ -281,7 +283,9 @@ elementwise(<size_t>&tg_k_signbit, "signbit(Tensor self)", inplace=False, refere
 elementwise(<size_t>&tg_k_bitwise_not_int, "_bitwise_not(Tensor self)", reference="~self", internal=True,
             doc="The bits of each integer inverted.")
 composite("bitwise_not(Tensor self)", lambda self: _bitwise_not(self), inplace=True,
-          doc="The bits of each integer inverted; of a bool its negation.")
+          doc="The bits of each integer inverted; of a bool its negation.",
+          samples=lambda make: [((make(3, 4),), {})],
+          reference="~self")
 
 
 def _bitwise_not(self):
@@ -292,8 +296,12 @@ def _bitwise_not(self):
     return handle("_bitwise_not")(self)
 
 
-composite("positive(Tensor self)", lambda self: self, doc="The tensor itself, as the unary + gives it.")
+composite("positive(Tensor self)", lambda self: self, doc="The tensor itself, as the unary + gives it.",
+          samples=lambda make: [((make(3, 4),), {})],
+          reference="self")
 composite("isreal(Tensor self)", lambda self: self.imag == 0 if self.is_complex() else full_like(self, True, dtype=bool),
-          doc="Whether each element is real.")
+          doc="Whether each element is real.",
+          samples=lambda make: [((make(3, 4),), {})],
+          reference="np.isreal(self)")
 composite("deg2rad(Tensor self)", lambda self: self * RADIANS_PER_DEGREE, doc="Degrees to radians.", reference="self * (np.pi / 180)")
 composite("rad2deg(Tensor self)", lambda self: self * (1 / RADIANS_PER_DEGREE), doc="Radians to degrees.", reference="self * (180 / np.pi)")

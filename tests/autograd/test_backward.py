@@ -183,7 +183,11 @@ def test_gradient_edges_stand_for_tensors():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x: (x * 2).backward(), RuntimeError, "grad can be implicitly created only for scalar outputs"),
+        (
+            lambda x: (x * 2).backward(),
+            RuntimeError,
+            "grad can be implicitly created only for scalar outputs",
+        ),
         (
             lambda x: (x.sum() * 1j).backward(),
             RuntimeError,
@@ -204,15 +208,31 @@ def test_gradient_edges_stand_for_tensors():
             RuntimeError,
             "For complex Tensors, both grad_output and output are required to have the same dtype",
         ),
-        (lambda x: autograd.backward([x * 2], [3]), TypeError, "gradients can be either Tensors or None, but got int"),
-        (lambda x: x.sum().backward(inputs=[]), RuntimeError, r"`inputs` argument to `backward\(\)` cannot be empty"),
-        (lambda x: autograd.grad(x.sum(), []), RuntimeError, r"`inputs` argument to `grad\(\)` cannot be empty"),
+        (
+            lambda x: autograd.backward([x * 2], [3]),
+            TypeError,
+            "gradients can be either Tensors or None, but got int",
+        ),
+        (
+            lambda x: x.sum().backward(inputs=[]),
+            RuntimeError,
+            r"`inputs` argument to `backward\(\)` cannot be empty",
+        ),
+        (
+            lambda x: autograd.grad(x.sum(), []),
+            RuntimeError,
+            r"`inputs` argument to `grad\(\)` cannot be empty",
+        ),
         (
             lambda x: autograd.grad(x.sum(), tensorgrad.ones(2)),
             RuntimeError,
             "One of the differentiated Tensors does not require grad",
         ),
-        (lambda x: autograd.grad(x.sum(), [3]), RuntimeError, "all inputs have to be Tensors or GradientEdges, but got"),
+        (
+            lambda x: autograd.grad(x.sum(), [3]),
+            RuntimeError,
+            "all inputs have to be Tensors or GradientEdges, but got",
+        ),
     ],
 )
 def test_refusals(call, error, message):

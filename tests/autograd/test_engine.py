@@ -227,7 +227,12 @@ def test_the_graph_dies_with_its_output():
     gc.disable()
     try:
         x = leaf([1.0])
-        for make in (lambda: x.exp(), lambda: (x * x).sum(), lambda: x.view(1, 1)[0], lambda: x.tanh().sigmoid()):
+        for make in (
+            lambda: x.exp(),
+            lambda: (x * x).sum(),
+            lambda: x.view(1, 1)[0],
+            lambda: x.tanh().sigmoid(),
+        ):
             y = make()
             node = weakref.ref(y.grad_fn)
             del y

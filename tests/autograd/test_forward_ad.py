@@ -141,7 +141,10 @@ def test_levels():
         fwad.make_dual(*tensors())
     with pytest.raises(RuntimeError, match="Dual level must be a positive number"):
         fwad.exit_dual_level()
-    with fwad.dual_level(), pytest.raises(RuntimeError, match="Nested forward mode AD is not supported at the moment"):
+    with (
+        fwad.dual_level(),
+        pytest.raises(RuntimeError, match="Nested forward mode AD is not supported at the moment"),
+    ):
         fwad.enter_dual_level()
     level = fwad.enter_dual_level()
     assert level == 0
@@ -151,9 +154,24 @@ def test_levels():
 @pytest.mark.parametrize(
     ("primal", "tangent", "error", "message"),
     [
-        (tensorgrad.tensor([1]), tensorgrad.ones(1), ValueError, "Expected primal to be floating point or complex"),
-        (tensorgrad.ones(1), tensorgrad.tensor([1]), ValueError, "Expected tangent to be floating point or complex"),
-        (tensorgrad.ones(3), tensorgrad.ones(2), RuntimeError, "Trying to set a forward gradient that has a different"),
+        (
+            tensorgrad.tensor([1]),
+            tensorgrad.ones(1),
+            ValueError,
+            "Expected primal to be floating point or complex",
+        ),
+        (
+            tensorgrad.ones(1),
+            tensorgrad.tensor([1]),
+            ValueError,
+            "Expected tangent to be floating point or complex",
+        ),
+        (
+            tensorgrad.ones(3),
+            tensorgrad.ones(2),
+            RuntimeError,
+            "Trying to set a forward gradient that has a different",
+        ),
     ],
 )
 def test_refusals(primal, tangent, error, message):
@@ -165,7 +183,9 @@ def test_a_dual_of_a_dual_is_refused():
     x, v = tensors()
     with fwad.dual_level():
         dual = fwad.make_dual(x, v)
-        with pytest.raises(RuntimeError, match="Making a dual Tensor based on a Tensor that already has a forward gradient"):
+        with pytest.raises(
+            RuntimeError, match="Making a dual Tensor based on a Tensor that already has a forward gradient"
+        ):
             fwad.make_dual(dual, v)
 
 

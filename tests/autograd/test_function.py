@@ -222,7 +222,7 @@ def test_an_undefined_gradient_stops_there():
 
 def test_double_backward_of_hand_written_derivatives():
     x = leaf([0.5, 1.5])
-    y, dx = Cube.apply(x)
+    y, _ = Cube.apply(x)
     (g,) = autograd.grad(y.sum(), x, create_graph=True)
     assert g.tolist() == [0.75, 6.75]
     assert autograd.grad(g.sum(), x)[0].tolist() == [3.0, 9.0]
@@ -447,27 +447,26 @@ def _function(backward, forward=lambda ctx, x: x * 2):
             (1.0,),
             r"function MyFnBackward returned an incorrect number of gradients \(expected 1, got 2\)",
         ),
-        (
-            _function(lambda ctx, g: tensorgrad.ones(5)),
-            (1.0,),
-            r"Function MyFnBackward returned an invalid gradient at index 0 - got \[5\] but expected shape compatible with \[\]"
-            "|element",
-        ),
         (_function(lambda ctx, g: "text"), (1.0,), r"expected Variable or None \(got str\)"),
     ],
 )
 def test_wrong_gradients_name_the_function(made, args, message):
     out = made.apply(*[leaf(a) for a in args])
-    if "invalid gradient" in message:
-        made = _function(lambda ctx, g: tensorgrad.ones(5))
-        out = made.apply(leaf([1.0, 2.0])).sum()
-        message = r"Function MyFnBackward returned an invalid gradient at index 0 - got \[5\] but expected shape compatible with"
+    with pytest.raises(RuntimeError, match=message):
+        out.backward()
+
+
+def test_a_gradient_of_the_wrong_shape_names_the_function():
+    out = _function(lambda ctx, g: tensorgrad.ones(5)).apply(leaf([1.0, 2.0])).sum()
+    message = r"Function MyFnBackward returned an invalid gradient at index 0 - got \[5\] but expected shape"
     with pytest.raises(RuntimeError, match=message):
         out.backward()
 
 
 def test_more_errors():
-    with pytest.raises(RuntimeError, match="returned a gradient different than None at position 2, but the corresponding"):
+    with pytest.raises(
+        RuntimeError, match="returned a gradient different than None at position 2, but the corresponding"
+    ):
         _function(lambda ctx, g: (g, g), lambda ctx, x, n: x * n).apply(leaf(1.0), 3).backward()
     _function(lambda ctx, g: (g, None, None)).apply(leaf(1.0)).backward()
     with pytest.raises(NotImplementedError, match="You must implement the forward function for custom"):
@@ -478,7 +477,9 @@ def test_more_errors():
         _function(lambda ctx, g: g, lambda ctx, x: (ctx.save_for_backward(3), x * 2)[1]).apply(leaf(1.0))
     both = {"forward": staticmethod(lambda ctx, x: x * 2)}
     both.update(dict.fromkeys(("backward", "vjp"), staticmethod(lambda ctx, g: g)))
-    with pytest.raises(RuntimeError, match="Implementing both 'backward' and 'vjp' for a custom Function is not allowed"):
+    with pytest.raises(
+        RuntimeError, match="Implementing both 'backward' and 'vjp' for a custom Function is not allowed"
+    ):
         type("G", (Function,), both).apply(leaf(1.0)).backward()
     with pytest.warns(DeprecationWarning, match="should not be instantiated"):
         Exp()

@@ -133,11 +133,18 @@ def test_double_backward_through_copy_slices():
 
 @pytest.mark.parametrize(
     "write",
-    [lambda x: x.mul_(2), lambda x: x.zero_(), lambda x: x.copy_(tensorgrad.ones(3)), lambda x: x.__iadd__(1)],
+    [
+        lambda x: x.mul_(2),
+        lambda x: x.zero_(),
+        lambda x: x.copy_(tensorgrad.ones(3)),
+        lambda x: x.__iadd__(1),
+    ],
 )
 def test_leaves_are_not_written(write):
     x = leaf([1.0, 2.0, 3.0])
-    with pytest.raises(RuntimeError, match="^a leaf Variable that requires grad is being used in an in-place operation"):
+    with pytest.raises(
+        RuntimeError, match="^a leaf Variable that requires grad is being used in an in-place operation"
+    ):
         write(x)
     assert x.tolist() == [1.0, 2.0, 3.0] and x._version == 0
     with tensorgrad.no_grad():
@@ -147,9 +154,13 @@ def test_leaves_are_not_written(write):
 
 def test_views_of_leaves_are_not_written():
     x = leaf([1.0, 2.0, 3.0])
-    with pytest.raises(RuntimeError, match="^a view of a leaf Variable that requires grad is being used in an in-place"):
+    with pytest.raises(
+        RuntimeError, match="^a view of a leaf Variable that requires grad is being used in an in-place"
+    ):
         x[:2].mul_(2)
-    with pytest.raises(RuntimeError, match="^a view of a leaf Variable that requires grad is being used in an in-place"):
+    with pytest.raises(
+        RuntimeError, match="^a view of a leaf Variable that requires grad is being used in an in-place"
+    ):
         x[0] = 5.0
     assert x.tolist() == [1.0, 2.0, 3.0]
     with tensorgrad.no_grad():
@@ -160,9 +171,16 @@ def test_views_of_leaves_are_not_written():
 @pytest.mark.parametrize("split", ["unbind", "split", "chunk"])
 def test_one_of_many_views_is_not_written(split):
     base = leaf([1.0, 2.0, 3.0, 4.0]) * 1
-    parts = {"unbind": lambda: base.unbind(0), "split": lambda: base.split(2), "chunk": lambda: base.chunk(2)}[split]()
-    with pytest.raises(RuntimeError, match="is a view and is being modified inplace. This view is the output of"
-                       "|is a view and is being modified inplace .* This view is the output of a function that returns"):
+    parts = {
+        "unbind": lambda: base.unbind(0),
+        "split": lambda: base.split(2),
+        "chunk": lambda: base.chunk(2),
+    }[split]()
+    with pytest.raises(
+        RuntimeError,
+        match="is a view and is being modified inplace. This view is the output of"
+        "|is a view and is being modified inplace .* This view is the output of a function that returns",
+    ):
         parts[0].mul_(2)
     assert base.tolist() == [1.0, 2.0, 3.0, 4.0] and base._version == 0
     with tensorgrad.no_grad():
@@ -175,7 +193,9 @@ def test_many_views_after_a_write_to_their_base():
     base = leaf([1.0, 2.0]) * 1
     first, _ = base.unbind(0)
     base.mul_(2)
-    with pytest.raises(RuntimeError, match="Output 0 of Unbind is a view and its base or another view of its base has been"):
+    with pytest.raises(
+        RuntimeError, match="Output 0 of Unbind is a view and its base or another view of its base has been"
+    ):
         first * 2
 
 
@@ -200,9 +220,12 @@ def test_a_saved_tensor_that_was_written():
     a = x * 1
     y = a.sin()
     a.add_(1)
-    with pytest.raises(RuntimeError, match="one of the variables needed for gradient computation has been modified by an "
-                       r"inplace operation: \[.*FloatTensor \[2\]\], which is output 0 of Add.*, is at version 1; expected "
-                       "version 0 instead"):
+    with pytest.raises(
+        RuntimeError,
+        match="one of the variables needed for gradient computation has been modified by an "
+        r"inplace operation: \[.*FloatTensor \[2\]\], which is output 0 of Add.*, is at version 1; expected "
+        "version 0 instead",
+    ):
         y.sum().backward()
 
 
@@ -250,6 +273,7 @@ def test_writes_that_change_nothing_that_is_saved():
 def test_an_operator_may_overwrite_what_only_it_has_saved():
     x = tensorgrad.tensor([0.5, 1.5], requires_grad=True, dtype=tensorgrad.float64)
     for inplace in ("sin_", "exp_", "tanh_", "sqrt_", "sigmoid_"):
+
         def function(x, inplace=inplace):
             return getattr(x * 1, inplace)()
 
@@ -268,13 +292,17 @@ def test_requires_grad_of_results_is_fixed():
     y = leaf([1.0]) * 2
     with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):
         y.requires_grad = False
-    with pytest.raises(RuntimeError, match="(?i)only Tensors of floating point (and complex )?dtype can require gradients"):
+    with pytest.raises(
+        RuntimeError, match="(?i)only Tensors of floating point (and complex )?dtype can require gradients"
+    ):
         tensorgrad.tensor([1]).requires_grad_()
 
 
 def test_expanded_memory_is_not_written():
     x = tensorgrad.ones(1).expand(3)
-    with pytest.raises(RuntimeError, match="unsupported operation: more than one element of the written-to tensor refers"):
+    with pytest.raises(
+        RuntimeError, match="unsupported operation: more than one element of the written-to tensor refers"
+    ):
         x.add_(1)
 
 

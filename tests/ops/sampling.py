@@ -104,9 +104,7 @@ def samples_of(overload, dtype, requires_grad=False, variant=0):
     Each `variant` has other values, in the same shapes.
     """
     overload = overload.functional or overload
-    maker = Maker(
-        seed_of(overload) + variant, dtype, requires_grad, overload.options.get("domain", (-2.0, 2.0))
-    )
+    maker = Maker(seed_of(overload) + variant, dtype, requires_grad, overload.options.get("domain", (-2.0, 2.0)))
     if overload.samples is not None:
         return [(tuple(args), dict(kwargs)) for args, kwargs in overload.samples(maker)]
     return default_samples(overload, maker) if takes_only_numbers(overload) else []

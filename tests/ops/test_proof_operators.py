@@ -292,9 +292,7 @@ def test_matmul_tangent_and_vmap():
     t = values(4, 2, 3, seed=3, requires_grad=False)
     close(tangent(lambda d: d[0] @ b, a, t), t.numpy()[0] @ b.numpy())
     close(vmap(tg.matmul, in_dims=(0, None))(a, b), a.numpy() @ b.numpy())
-    close(
-        vmap(vmap(tg.matmul, in_dims=(0, None)), in_dims=(0, None))(a, b[:, 0]), a.numpy() @ b.numpy()[:, 0]
-    )
+    close(vmap(vmap(tg.matmul, in_dims=(0, None)), in_dims=(0, None))(a, b[:, 0]), a.numpy() @ b.numpy()[:, 0])
     g = vmap(grad(lambda x: (x @ b).sum()))(a)
     close(g, np.broadcast_to(b.numpy().sum(1), (4, 2, 3)))
 
@@ -344,9 +342,7 @@ def test_where_tangent_and_vmap():
 
 
 # ---- sort ------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    "dtype", [tg.bool, tg.uint8, tg.int64, tg.float16, tg.bfloat16, tg.float32, tg.float64]
-)
+@pytest.mark.parametrize("dtype", [tg.bool, tg.uint8, tg.int64, tg.float16, tg.bfloat16, tg.float32, tg.float64])
 def test_sort_in_every_dtype(dtype):
     x = tg.tensor([1, 0, 1, 0]).to(dtype)
     values, indices = tg.sort(x, stable=True)

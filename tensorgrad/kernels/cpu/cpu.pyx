@@ -1,7 +1,6 @@
 """The CPU's kernel table: the built-in backend."""
-from libc.stdint cimport int64_t, uint64_t
 
-from tensorgrad._core.device cimport set_cpu_table, tg_array, tg_kernel, tg_kernel_table
+from tensorgrad._core.device cimport set_cpu_table, tg_kernel_table
 
 import os
 
