@@ -362,7 +362,7 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
     cdef PyObject* slots[24]
     cdef Overload o
     cdef object kw, out
-    if op.fast == nargs and kwnames == NULL and isinstance(<object>args[0], TensorBase):
+    if nargs and op.fast == nargs and kwnames == NULL and isinstance(<object>args[0], TensorBase):
         o = <Overload>op.first
         if not o.compiled:
             compile_overload(o)

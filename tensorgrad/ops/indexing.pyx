@@ -674,10 +674,10 @@ def _nonzero(TensorBase self):
 
 
 operator("nonzero(Tensor self)", _nonzero, batch="fallback", doc="The indices of the non-zero elements, a row for each.")
-composite("nonzero(Tensor self, *, bool as_tuple)",
+composite("nonzero(Tensor self, *, bool as_tuple) -> Any",
           lambda self, as_tuple: handle("unbind")(nonzero(self if self.ndim else reshape(self, (1,))), 1) if as_tuple else nonzero(self))
 composite("argwhere(Tensor self)", lambda self: nonzero(self), doc="The same as `nonzero`.")
-composite("where(Tensor condition)", lambda condition: handle("unbind")(nonzero(condition), 1), method=False)
+composite("where(Tensor condition) -> Tensor[]", lambda condition: handle("unbind")(nonzero(condition), 1), method=False)
 
 
 # ---- triangles -----------------------------------------------------------------------------------------------------------

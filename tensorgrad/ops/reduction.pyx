@@ -228,12 +228,12 @@ composite("std(Tensor self, Dims? dim, bool unbiased=True, bool keepdim=False)",
 composite("std(Tensor self, bool unbiased)", lambda self, unbiased: _deviation(self, None, int(unbiased), False),
           samples=lambda make: [((make(3, 4), False), {})],
           reference="np.std(self, ddof=int(unbiased))")
-composite("var_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False)",
+composite("var_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False) -> (Tensor var, Tensor mean)",
           lambda self, dim, correction, keepdim: (_variance(self, dim, 1 if correction is None else correction, keepdim),
                                                   mean(self, dim, keepdim)), method=False, doc="Variance and mean.",
           samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})],
           reference="(np.var(self, axis=dim, ddof=correction, keepdims=keepdim), np.mean(self, axis=dim, keepdims=keepdim))")
-composite("std_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False)",
+composite("std_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False) -> (Tensor std, Tensor mean)",
           lambda self, dim, correction, keepdim: (_deviation(self, dim, 1 if correction is None else correction, keepdim),
                                                   mean(self, dim, keepdim)), method=False, doc="Standard deviation and mean.",
           samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})],
@@ -394,7 +394,7 @@ for _name, _is_max, _what in (("max", True, "largest"), ("min", False, "smallest
              jvp=lambda self_t, dim, indices, keepdim: (_pick(self_t, dim, indices, keepdim), None),
              nondifferentiable=("indices",), samples=lambda make: [((make(3, 4), 1), {}), ((make(3, 4), 0, True), {})])
     composite(f"{_name}(Tensor self, Tensor other)", lambda self, other, op=handle(_name + "imum"): op(self, other))
-composite("aminmax(Tensor self, *, Dim? dim=None, bool keepdim=False)",
+composite("aminmax(Tensor self, *, Dim? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)",
           lambda self, dim, keepdim: return_types.aminmax((handle("amin")(self, () if dim is None else (dim,), keepdim),
                                                            amax(self, () if dim is None else (dim,), keepdim))),
           doc="The smallest and the largest element.",
@@ -416,7 +416,7 @@ operator("any(Tensor self, Dims? dim=None, bool keepdim=False)", lambda self, di
 composite("count_nonzero(Tensor self, Dims? dim=None)", lambda self, dim: sum_(self != 0, dim),
           reference="np.count_nonzero(self, axis=dim)", doc="How many elements are not zero.",
           samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})])
-composite("allclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False)",
+composite("allclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False) -> bool",
           lambda self, other, rtol, atol, equal_nan: bool(handle("isclose")(self, other, rtol, atol, equal_nan).all().item()),
           doc="Whether all elements are close: ``|self - other| <= atol + rtol * |other|``.")
 composite("isclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False)",
@@ -443,7 +443,7 @@ def _title(x):
     return _type_names[x.dtype.name]
 
 
-composite("equal(Tensor self, Tensor other)",
+composite("equal(Tensor self, Tensor other) -> bool",
           lambda self, other: self.shape == other.shape and bool((self == other).all().item()),
           doc="Whether two tensors have the same shape and elements.")
 
@@ -679,7 +679,7 @@ composite("argsort(Tensor self, Dim dim=-1, bool descending=False, *, bool stabl
           samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 0), {})])
 composite("msort(Tensor self)", lambda self: sort(self, 0)[0], reference="np.sort(self, 0)",
           samples=lambda make: [((make(4, 3),), {})], doc="The elements in order along the first dimension.")
-composite("topk(Tensor self, int k, Dim dim=-1, bool largest=True, bool sorted=True)",
+composite("topk(Tensor self, int k, Dim dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)",
           lambda self, k, dim, largest, sorted: _topk(self, k, dim, largest),
           samples=lambda make: [((make(5), 2), {}), ((make(3, 4), 2, 0, False), {})],
           doc="The `k` largest (or smallest) elements along a dimension, and the indices they had.")
@@ -694,7 +694,7 @@ def _topk(self, k, dim, largest):
     return return_types.topk((values, indices))
 
 
-composite("kthvalue(Tensor self, int k, Dim dim=-1, bool keepdim=False)",
+composite("kthvalue(Tensor self, int k, Dim dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)",
           lambda self, k, dim, keepdim: _kth(self, k, dim, keepdim, return_types.kthvalue),
           doc="The `k`-th smallest element along a dimension, and the index it had.",
           samples=lambda make: [((make(3, 4), 2), {}), ((make(3, 4), 1, 0, True), {})])
@@ -713,7 +713,7 @@ def _kth(self, k, dim, keepdim, kind):
 
 composite("median(Tensor self)", lambda self: _median_all(self), samples=lambda make: [((make(5),), {}), ((make(2, 3),), {})],
           doc="The middle element (the lower of two); along a dimension also the index it had. nan if there is one.")
-composite("median(Tensor self, Dim dim, bool keepdim=False)", lambda self, dim, keepdim: _median(self, dim, keepdim),
+composite("median(Tensor self, Dim dim, bool keepdim=False) -> (Tensor values, Tensor indices)", lambda self, dim, keepdim: _median(self, dim, keepdim),
           samples=lambda make: [((make(3, 5), 1), {}), ((make(4, 3), 0, True), {})])
 
 
@@ -740,7 +740,7 @@ def _median(self, dim, keepdim):
     return return_types.median((values, indices))
 
 
-composite("unique(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False)",
+composite("unique(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> Any",
           lambda self, sorted, return_inverse, return_counts: _unique(self, return_inverse, return_counts),
           doc="The different elements in order; optionally where each went, and how many there are of each.")
 

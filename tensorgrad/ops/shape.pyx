@@ -510,10 +510,10 @@ operator("split_with_sizes(Tensor self, Size split_sizes, Dim dim=0) -> Tensor[]
          batch=_split_batch, vjp={"self": lambda grads, dim: cat(grads, dim)}, jvp="linear", node="split_with_sizes",
          samples=lambda make: [((make(5, 2), (2, 3)), {}), ((make(2, 4), (1, 3), 1), {})],
          doc="One dimension cut into parts of the given sizes, as views.")
-composite("split(Tensor self, int split_size, Dim dim=0)", lambda self, split_size, dim: _split(self, split_size, dim),
+composite("split(Tensor self, int split_size, Dim dim=0) -> Tensor[]", lambda self, split_size, dim: _split(self, split_size, dim),
           doc="One dimension cut into parts of a size (the last may be smaller), or of given sizes, as views.",
           samples=lambda make: [((make(5, 2), 2), {})])
-composite("split(Tensor self, Size split_size, Dim dim=0)", lambda self, split_size, dim: split_with_sizes(self, split_size, dim),
+composite("split(Tensor self, Size split_size, Dim dim=0) -> Tensor[]", lambda self, split_size, dim: split_with_sizes(self, split_size, dim),
           samples=lambda make: [((make(5, 2), (2, 3)), {})])
 
 
@@ -528,7 +528,7 @@ def _split(self, size, dim):
     return split_with_sizes(self, tuple(sizes), dim)
 
 
-composite("chunk(Tensor self, int chunks, Dim dim=0)", lambda self, chunks, dim: _chunk(self, chunks, dim),
+composite("chunk(Tensor self, int chunks, Dim dim=0) -> Tensor[]", lambda self, chunks, dim: _chunk(self, chunks, dim),
           samples=lambda make: [((make(5, 2), 3), {})], doc="One dimension cut into at most `chunks` parts, as views.")
 
 
@@ -542,11 +542,11 @@ def _chunk(self, chunks, dim):
     return split_with_sizes(self, (0,) * chunks, dim) if total == 0 else _split(self, size, dim)
 
 
-composite("tensor_split(Tensor self, int indices_or_sections, Dim dim=0)",
+composite("tensor_split(Tensor self, int indices_or_sections, Dim dim=0) -> Tensor[]",
           lambda self, n, dim: _tensor_split(self, n, dim), doc="One dimension cut into nearly equal parts, or at given indices.",
           samples=lambda make: [((make(5, 2), 3), {})],
           reference="np.array_split(self, indices_or_sections, dim)")
-composite("tensor_split(Tensor self, Size indices_or_sections, Dim dim=0)",
+composite("tensor_split(Tensor self, Size indices_or_sections, Dim dim=0) -> Tensor[]",
           lambda self, indices, dim: tuple([slice_(self, dim, a, b, 1) for a, b in
                                             zip((0, *indices), (*indices, self.size(dim)))]),
           samples=lambda make: [((make(5, 2), (1, 3)), {})],
@@ -956,7 +956,7 @@ composite("resolve_conj(Tensor self)", lambda self: self, doc="The tensor: conju
 composite("resolve_neg(Tensor self)", lambda self: self, doc="The tensor: negation here is never lazy.",
           samples=lambda make: [((make(3, 4),), {})],
           reference="self")
-composite("broadcast_tensors(Tensor... tensors)", lambda tensors: _broadcast_all(tensors), method=False,
+composite("broadcast_tensors(Tensor... tensors) -> Tensor[]", lambda tensors: _broadcast_all(tensors), method=False,
           doc="Tensors expanded to their common shape, as views.",
           samples=lambda make: [(((make(3, 1), make(4)),), {})],
           reference="np.broadcast_arrays(*tensors)")

@@ -138,6 +138,19 @@ def check_dtype(out, value, dtype):
         assert out.dtype is (dtype.to_complex() if value.dtype.kind == "c" else dtype.to_real())
 
 
+@pytest.mark.parametrize("overload", overloads())
+def test_result_is_of_the_declared_type(overload):
+    declared = overload.signature_text.partition("->")[2].strip() or "Tensor"
+    dtype = next(dtype for dtype in reversed(DTYPES) if accepts(overload, dtype))
+    result = call(overload, *samples_of(overload, dtype)[0])
+    if declared == "Tensor[]" or declared[0] == "(":
+        assert isinstance(result, (tuple, list))
+        names = overload.parsed().outputs
+        assert declared == "Tensor[]" or getattr(result, "_fields", names) == names
+    else:
+        assert type(result) is {"Tensor": tensorgrad.Tensor, "bool": bool}[declared]
+
+
 def test_most_operators_have_a_reference():
     """The test of values must not run dry without anybody noticing."""
     assert len(overloads(lambda overload: overload.reference is not None)) > 150
