@@ -361,7 +361,7 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
     cdef Py_ssize_t nargs = <Py_ssize_t>(nargsf & ~(<size_t>1 << 63))
     cdef PyObject* slots[24]
     cdef Overload o
-    cdef object kw, out
+    cdef object kw
     if nargs and op.fast == nargs and kwnames == NULL and isinstance(<object>args[0], TensorBase):
         o = <Overload>op.first
         if not o.compiled:
@@ -500,7 +500,16 @@ cdef object call_forward(object function, PyObject** a, int n):
 cdef object run_composite(Overload o, PyObject** a):
     if not o.inplace or o.functional is None:
         return call_forward(o.forward, a, o.signature.n_params)
-    value = call_forward(o.forward, a, o.signature.n_params)
+    cdef PyObject* args[24]
+    cdef int i
+    original = <object>a[0]
+    for i in range(o.signature.n_params):
+        args[i] = a[i]
+    if thread_state().grad and any([isinstance(<object>a[i], TensorBase) and (<TensorBase>a[i]).flags & REQUIRES_GRAD
+                                    for i in range(o.signature.n_params)]):
+        original = call1(op_clone, original)        # what the forward saves must not be overwritten
+        args[0] = <PyObject*>original
+    value = call_forward(o.forward, args, o.signature.n_params)
     _check_cast(value, <TensorBase>a[0])
     return call2(handle("copy_"), <object>a[0], value)
 
@@ -730,7 +739,6 @@ cdef object _run_inplace(Overload o, PyObject** a, tg_thread_state* st, bint rec
     cdef TensorBase x = <TensorBase>a[0]
     cdef NodeBase node = None
     cdef int i
-    cdef list news
     if st.depth > 0 and level_of(x) != st.depth and (records or tangents):
         raise RuntimeError(
             "During a grad (vjp, jvp, grad, etc) transform, the function provided attempted to call in-place operation "
@@ -948,7 +956,6 @@ def jvp_values(Overload o, list args, list tangents, outs, bint linear):
         return (o.functional if o.functional is not None else o)(*rest)
     if o.jvp is not None:
         if o.jvp_formula is None:
-            before = list(o.saved_names)
             f = Formula.__new__(Formula)
             _bind(o, f, o.jvp, 0)
             o.jvp_formula = f

@@ -236,7 +236,6 @@ cdef class Run:
         cdef PyObject* target
         cdef list grads, result
         cdef int i
-        cdef object seen_root
         for root in set(self.roots):
             if tg_node_find(&self.map, <PyObject*>root).waiting == 0:
                 self.ready.push(<PyObject*>root)
@@ -523,12 +522,10 @@ def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, i
     r.count_dependencies()
     if inputs is not None:
         r.captured = [None] * len(inputs)
-        leaves = []
         for i, x in enumerate(inputs):
             node, output_nr = edge_of(x)
             if node is None:
                 raise RuntimeError(f"One of the differentiated Tensors does not require grad (input {i})")
-            leaf = accumulate_grad and isinstance(x, TensorBase) and isinstance(node, AccumulateGrad)
             e = tg_node_find(&r.map, <PyObject*>node)
             if e == NULL:
                 if not allow_unreachable:

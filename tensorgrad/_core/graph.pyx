@@ -1,5 +1,4 @@
 """The graph: nodes as users see them, saved tensors and their checks, accumulation into leaves."""
-cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 

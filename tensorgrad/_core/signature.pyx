@@ -10,7 +10,6 @@ existing dimension), NewDim (a place to insert one), Dims, Size (ints, also give
 DType, Device, Generator, str, Indices, Any. A ``?`` admits None; ``*`` starts the keyword-only part;
 ``Tensor!`` marks an argument that is written to.
 """
-cimport cython
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from cpython.tuple cimport PyTuple_GET_SIZE
 

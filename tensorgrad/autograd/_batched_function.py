@@ -14,10 +14,13 @@ GRAD, JVP, VMAP = range(3)
 Dims = Sequence["int | None"]
 
 
-def wrap_outputs(result: Any, dims: Any, level: int) -> Any:
-    """The outputs of a batched computation as tensors of the vmap `level`."""
+def wrap_outputs(result: Any, dims: Any, level: int, args: Sequence[Any]) -> Any:
+    """The outputs of a batched computation as tensors of the vmap `level`; an argument comes back as itself."""
+    known = {id(unwrap_value(x, level)[0]): x for x in args if isinstance(x, Tensor)}
 
     def wrapped(x: Any, dim: int | None) -> Any:
+        if id(x) in known:
+            return known[id(x)]
         if dim is None or not isinstance(x, Tensor):
             return x
         return wrap_value(x, level, dim % x.ndim)

@@ -247,7 +247,7 @@ def _apply_batched(cls: type[Function], args: tuple[Any, ...], level: Any) -> An
         if cls.generate_vmap_rule:
             batched, out_dims = batched_function(Function, cls, level, in_dims)
             result = _apply_at(batched, values, level.number - 1)
-            return wrap_outputs(result, out_dims(), level.number)
+            return wrap_outputs(result, out_dims(), level.number, args)
         result = cls.vmap(VmapInfo(level.batch_size, level.randomness), in_dims, *values)
     finally:
         leave_below(before)
@@ -256,7 +256,7 @@ def _apply_batched(cls: type[Function], args: tuple[Any, ...], level: Any) -> An
             "Expected the vmap staticmethod to have two returns, an output and out_dims with pytree structure "
             f"compatible with the output. Got a {type(result)} instead"
         )
-    return wrap_outputs(result[0], result[1], level.number)
+    return wrap_outputs(result[0], result[1], level.number, args)
 
 
 # once_differentiable -------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Each operator stands here whole: the expression that the loops are made of (kern
 the declaration with its partial derivatives.
 """
 from tensorgrad._core.device cimport tg_kernel
+from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.operator cimport Operator, handle
 
 from tensorgrad._core.dispatch import composite, elementwise
@@ -139,9 +140,12 @@ def _pow_self_partial(self, exponent):
     if isinstance(exponent, (int, float, complex)):
         if exponent == 0:
             return 0
-        if exponent == 1:
-            return 1
-        return exponent * (self if exponent == 2 else pow_(self, exponent - 1))
+        if not thread_state().grad:     # nothing will differentiate this again: the short forms do
+            if exponent == 1:
+                return 1
+            if exponent == 2:
+                return 2 * self
+        return exponent * pow_(self, exponent - 1)
     return where(exponent == 0, 0, exponent * pow_(self, exponent - 1))
 
 

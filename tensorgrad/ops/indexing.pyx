@@ -426,7 +426,8 @@ operator("index_put_(Tensor! self, Indices indices, Tensor values, bool accumula
 operator("index_put(Tensor self, Indices indices, Tensor values, bool accumulate=False)", _index_put_copy,
          batch=_index_put_copy_batch, across_devices=True,
          vjp={"self": _index_put_kept, "values": lambda grad, indices: index(grad, indices)}, jvp=_index_put_tangent,
-         samples=lambda make: [((make(3, 4), (make(1, integer=3),), make(4)), {}), ((make(2, 3), (None, make(1, integer=3)), make(2, 1)), {}),
+         samples=lambda make: [((make(3, 4), (make(1, integer=3),), make(4)), {}),
+                               ((make(2, 3), (None, make(1, integer=3)), make(2, 1)), {}),
                                ((make(3, 4), (make(2, integer=3), make(2, integer=4)), make(2), True), {})],
          doc="A copy with values written at index tensors.")
 composite("__getitem__(Tensor self, Any index)", lambda self, items: getitem(self, items), internal=True)
@@ -627,7 +628,8 @@ def _fill_from(self, mask, value):
     return to(where(mask, value, self), self.dtype)
 
 
-composite("masked_select(Tensor self, Tensor mask)", lambda self, mask: _masked_select(self, mask), reference="self[mask]", data_dependent=True,
+composite("masked_select(Tensor self, Tensor mask)", lambda self, mask: _masked_select(self, mask),
+          reference="self[mask]", data_dependent=True,
           samples=lambda make: [((make(3, 4), make(3, 4, integer=2) > 0), {})], doc="The elements where `mask` holds, in order.")
 
 

@@ -663,7 +663,8 @@ def _sort_by_rank(values, indices, self, dim, descending):
 operator("sort(Tensor self, Dim dim=-1, bool descending=False, *, bool stable=False) -> (Tensor values, Tensor indices)", _sort,
          vjp={"self": lambda grad_values, self_shape, dim, indices: _put_back(grad_values, self_shape, dim, indices, True)},
          jvp=lambda self_t, dim, indices: (_pick(self_t, dim, indices, True), None), nondifferentiable=("indices",),
-         reference="(np.flip(np.sort(self, dim), dim), self.shape[dim] - 1 - np.flip(np.argsort(np.flip(self, dim), dim, kind='stable'), dim))"
+         reference="(np.flip(np.sort(self, dim), dim), self.shape[dim] - 1"
+         " - np.flip(np.argsort(np.flip(self, dim), dim, kind='stable'), dim))"
          " if descending else (np.sort(self, dim), np.argsort(self, dim, kind='stable'))",
          samples=lambda make: [((make(3, 4),), {}), ((make(4, 3), 0), {}), ((make(5), -1, True), {})],
          doc="""The elements in order along a dimension, and the indices they had; nan counts as the largest.
@@ -713,7 +714,8 @@ def _kth(self, k, dim, keepdim, kind):
 
 composite("median(Tensor self)", lambda self: _median_all(self), samples=lambda make: [((make(5),), {}), ((make(2, 3),), {})],
           doc="The middle element (the lower of two); along a dimension also the index it had. nan if there is one.")
-composite("median(Tensor self, Dim dim, bool keepdim=False) -> (Tensor values, Tensor indices)", lambda self, dim, keepdim: _median(self, dim, keepdim),
+composite("median(Tensor self, Dim dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
+          lambda self, dim, keepdim: _median(self, dim, keepdim),
           samples=lambda make: [((make(3, 5), 1), {}), ((make(4, 3), 0, True), {})])
 
 

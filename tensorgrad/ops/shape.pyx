@@ -513,7 +513,8 @@ operator("split_with_sizes(Tensor self, Size split_sizes, Dim dim=0) -> Tensor[]
 composite("split(Tensor self, int split_size, Dim dim=0) -> Tensor[]", lambda self, split_size, dim: _split(self, split_size, dim),
           doc="One dimension cut into parts of a size (the last may be smaller), or of given sizes, as views.",
           samples=lambda make: [((make(5, 2), 2), {})])
-composite("split(Tensor self, Size split_size, Dim dim=0) -> Tensor[]", lambda self, split_size, dim: split_with_sizes(self, split_size, dim),
+composite("split(Tensor self, Size split_size, Dim dim=0) -> Tensor[]",
+          lambda self, split_size, dim: split_with_sizes(self, split_size, dim),
           samples=lambda make: [((make(5, 2), (2, 3)), {})])
 
 

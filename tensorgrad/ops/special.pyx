@@ -106,7 +106,8 @@ def _cross(self, other, dim):
     return (roll(self, -1, dim) * roll(other, -2, dim)) - (roll(self, -2, dim) * roll(other, -1, dim))
 
 
-composite("meshgrid(Tensor... tensors, *, str? indexing=None) -> Tensor[]", lambda tensors, indexing: _meshgrid(tensors, indexing), method=False,
+composite("meshgrid(Tensor... tensors, *, str? indexing=None) -> Tensor[]",
+          lambda tensors, indexing: _meshgrid(tensors, indexing), method=False,
           doc="Coordinates of a grid from those along its axes: with indexing='ij' the first varies along the first dimension.",
           samples=lambda make: [(((make(2), make(3)),), {"indexing": 'ij'}), (((make(2), make(3)),), {"indexing": 'xy'})],
           reference="np.meshgrid(*tensors, indexing=indexing)")

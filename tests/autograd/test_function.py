@@ -572,3 +572,30 @@ def test_what_transforms_need():
 
     with pytest.raises(RuntimeError, match="Expected the vmap staticmethod to have two returns"):
         vmap(H.apply)(x)
+
+
+def test_mark_dirty_under_transforms():
+    class Double(Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x):
+            return x.mul_(2)
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.mark_dirty(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    def function(x):
+        y = x * 1
+        Double.apply(y)
+        return (y * y).sum()
+
+    row, rows = tensorgrad.tensor([1.0, 2.0]), tensorgrad.tensor([[1.0, 2.0]])
+    assert grad(function)(row).tolist() == [8.0, 16.0]
+    assert vmap(grad(function))(rows).tolist() == [[8.0, 16.0]]
+    assert grad(lambda x: vmap(function)(x).sum())(rows).tolist() == [[8.0, 16.0]]
