@@ -641,7 +641,6 @@ cdef NodeBase _begin_record(Overload o, PyObject** a, object result):
     cdef int i, k, n_edges = o.n_inputs
     cdef int n_outputs = 1
     cdef object x
-    cdef tuple items
     if o.variadic:
         n_edges += <int>len(<tuple>a[o.input_params[0]]) - 1
     if result is not None and not isinstance(result, TensorBase):
@@ -785,8 +784,8 @@ cdef int _forward_inplace(Overload o, PyObject** a, tg_thread_state* st) except 
     if o.functional is not None:
         value = result
         if value.ndim != x.ndim or any([value.shape[d] != x.shape[d] for d in range(x.ndim)]):
-            raise RuntimeError(f"{o.name}: the result has shape {list(value.shape[d] for d in range(value.ndim))} and cannot be "
-                               f"written into a tensor of shape {list(x.shape[d] for d in range(x.ndim))}")
+            raise RuntimeError(f"{o.name}: the result has shape {[value.shape[d] for d in range(value.ndim)]} and cannot be "
+                               f"written into a tensor of shape {[x.shape[d] for d in range(x.ndim)]}")
         _check_cast(value, x)
         copy(x, value)
     return 0
@@ -1122,7 +1121,7 @@ cdef int _broadcast(PyObject** a, int n, int64_t* shape) except -1:
 cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
     """Promotion, broadcasting, allocation and the kernel; into `out` when it is given."""
     cdef const tg_kernel* k = o.kernel
-    cdef int i, n = k.n_inputs, ndim = 0, code, out_code, tensors = 0
+    cdef int i, n = k.n_inputs, ndim = 0, code, out_code
     cdef int64_t shape[64]
     cdef PyObject* operands[3]
     cdef list expanded = None

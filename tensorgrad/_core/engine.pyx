@@ -12,7 +12,7 @@ from libc.stdlib cimport free, realloc
 
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, dtype
 from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
-from tensorgrad._core.graph cimport AccumulateGrad, accumulator_of, node_name
+from tensorgrad._core.graph cimport accumulator_of, node_name
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, meta_of, release_saved)

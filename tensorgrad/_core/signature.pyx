@@ -5,7 +5,8 @@ A signature reads like PyTorch's schemas::
     sum(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)
     sort(Tensor self, Dim dim=-1, bool descending=False) -> (Tensor values, Tensor indices)
 
-Types: Tensor, Tensor[] (a sequence), Tensor... (a sequence or loose tensors), Operand (a tensor or a Python number), Number, int, float, bool, Dim (an
+Types: Tensor, Tensor[] (a sequence), Tensor... (a sequence or loose tensors), Operand (a tensor or a
+Python number), Number, int, float, bool, Dim (an
 existing dimension), NewDim (a place to insert one), Dims, Size (ints, also given one by one),
 DType, Device, Generator, str, Indices, Any. A ``?`` admits None; ``*`` starts the keyword-only part;
 ``Tensor!`` marks an argument that is written to.
@@ -215,7 +216,6 @@ cdef class Signature:
         """Fill `slots` (owned references) from a vectorcall; 1 when the arguments fit, else 0 or, to `explain`, TypeError."""
         cdef int i, used, n = self.n_params
         cdef Py_ssize_t k
-        cdef Param p
         cdef object x, converted
         cdef bint loose = False
         for i in range(n):

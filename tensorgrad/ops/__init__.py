@@ -2,7 +2,7 @@
 
 from tensorgrad._core.operator import all_operators, check_handles
 from tensorgrad._core.tensor import add_method
-from tensorgrad.ops import (  # noqa: F401
+from tensorgrad.ops import (
     binary,
     contraction,
     creation,

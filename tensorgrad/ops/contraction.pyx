@@ -28,7 +28,7 @@ def _tensordot(self, other, dims):
     if len(ours) != len(theirs):
         raise RuntimeError("both dimension lists should have same length")
     ours, theirs = _wrapped(ours, self.ndim), _wrapped(theirs, other.ndim)
-    for i, (p, q) in enumerate(zip(ours, theirs)):
+    for p, q in zip(ours, theirs):
         if self.shape[p] != other.shape[q]:
             if self.shape[p] == 1:
                 other = sum_(other, (q,), True)

@@ -300,7 +300,6 @@ cdef Operator _packed_clone = handle("_packed_clone")
 
 
 def _copy_into(TensorBase self, TensorBase src, non_blocking):
-    cdef int64_t shape[64]
     cdef int d
     from_ndim = src.ndim
     if from_ndim > self.ndim or any([src.shape[from_ndim - 1 - i] not in (1, self.shape[self.ndim - 1 - i])

@@ -155,7 +155,7 @@ def setitem(x, items, value):
     while t.ndim > (<TensorBase>view).ndim and t.shape[0] == 1:
         value = select(value, 0, 0)
         t = value
-    if t.ndim > (<TensorBase>view).ndim or any([t.shape[t.ndim - 1 - i] not in (1, (<TensorBase>view).shape[(<TensorBase>view).ndim - 1 - i])
+    if t.ndim > (<TensorBase>view).ndim or any([t.shape[t.ndim - 1 - i] not in (1, view.shape[-1 - i])
                                                 for i in range(t.ndim)]):
         raise RuntimeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of "
                            f"shape {list(view.shape)}")
@@ -276,7 +276,8 @@ def _put_values(TensorBase self, tuple indices, TensorBase values, int mode):
         try:
             values = expand(values, result_shape)
         except RuntimeError:
-            raise RuntimeError(f"shape mismatch: value tensor of shape {list(shape_tuple(values))} cannot be broadcast to indexing result of "
+            raise RuntimeError(f"shape mismatch: value tensor of shape {list(shape_tuple(values))} cannot be broadcast to "
+                               "indexing result of "
                                f"shape {list(result_shape)}") from None
     if p.adjacent and p.first:
         order = list(range(p.first, p.first + n)) + list(range(p.first)) + list(range(p.first + n, values.ndim))

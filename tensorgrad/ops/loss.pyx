@@ -417,7 +417,7 @@ def _cross_entropy(TensorBase self, TensorBase target, weight, reduction, ignore
     loss = nll_loss(logarithms, target, weight, reduction, ignore_index)
     if label_smoothing == 0:
         return loss
-    safe, counts = _class_weights(self, target, weight, ignore_index, False)
+    _, counts = _class_weights(self, target, weight, ignore_index, False)
     counted = target != ignore_index
     smooth = where(counted, -sum_(_weighted(logarithms, weight, dim), (dim,)), 0.0)
     smooth = sum_(smooth) / sum_(counts) if reduction == MEAN else _reduced(smooth, reduction)

@@ -623,7 +623,8 @@ operator("linear(Tensor input, Tensor weight, Tensor? bias=None)", _linear, batc
          jvp=lambda input, weight, input_t, weight_t, bias_t: _linear_jvp(input, weight, input_t, weight_t, bias_t),
          reference="self @ weight.T + (0 if bias is None else bias)".replace("self", "input"),
          samples=lambda make: [((make(2, 3), make(4, 3), make(4)), {}), ((make(2, 3), make(4, 3)), {}),
-                               ((make(2, 2, 3), make(4, 3), make(4)), {}), ((make(3), make(4, 3), make(4)), {}), ((make(2, 3), make(3)), {})],
+                               ((make(2, 2, 3), make(4, 3), make(4)), {}), ((make(3), make(4, 3), make(4)), {}),
+                               ((make(2, 3), make(3)), {})],
          doc="""``input @ weight.T + bias``, as one product.
 
     Parameters

@@ -626,7 +626,7 @@ def _diag_embed(self, offset, dim1, dim2):
 # ---- arbitrary strides ------------------------------------------------------------------------------------------
 def _as_strided(TensorBase self, size, stride, storage_offset):
     cdef int64_t offset = self.offset if storage_offset is None else storage_offset
-    cdef int64_t low = offset, high = offset
+    cdef int64_t high = offset
     cdef bint is_empty = False
     if len(size) != len(stride):
         raise RuntimeError("mismatch in length of strides and shape")
