@@ -18,6 +18,7 @@ from tensorgrad._core.dtype import (
 )
 from tensorgrad._core.dtype import names as _dtype_names
 from tensorgrad._core.grad_mode import is_grad_enabled, is_inference_mode_enabled
+from tensorgrad._core.layout import layout, strided
 from tensorgrad._core.size import Size
 from tensorgrad._core.tensor import Tensor
 from tensorgrad._core.tensor import services as _services
@@ -65,7 +66,7 @@ from tensorgrad import autograd, cuda, devices, func, random, testing  # noqa: E
 from tensorgrad.autograd import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: E402
 from tensorgrad.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled  # noqa: E402
 
-strided = _services["strided"] = "tensorgrad.strided"
+_services["strided"] = strided
 __version__ = "0.1.0"
 
 

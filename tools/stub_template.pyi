@@ -147,7 +147,10 @@ def einsum(*args: Any) -> Tensor: ...
 def chain_matmul(*matrices: Tensor) -> Tensor: ...
 
 default_generator: Final[Generator]
-strided: Final[_str]
+class layout:
+    def __init__(self, name: _str) -> None: ...
+
+strided: Final[layout]
 pi: Final[_float]
 e: Final[_float]
 inf: Final[_float]

@@ -327,6 +327,42 @@ def _t_batch(batch_size, in_dims, self):
 operator("t(Tensor self)", _t, view=True, batch=_t_batch, vjp={"self": lambda grad: handle("t")(grad)}, jvp="linear",
          reference="self.T", samples=lambda make: [((make(2, 3),), {}), ((make(3),), {})],
          doc="A matrix transposed, as a view; a vector or scalar as it is.")
+composite("T(Tensor self)", lambda self: _reversed(self), method="property", function=False, reference="self.T",
+          samples=lambda make: [((make(2, 3),), {})], doc="The dimensions in reverse order, as a view; of a matrix its transpose.")
+composite("mT(Tensor self)", lambda self: _matrix_transpose(self, "mT"), method="property", function=False,
+          reference="np.swapaxes(self, -1, -2)", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3, 4),), {})],
+          doc="The last two dimensions exchanged, as a view.")
+composite("mH(Tensor self)", lambda self: handle("conj")(_matrix_transpose(self, "mH")), method="property", function=False,
+          reference="np.conj(np.swapaxes(self, -1, -2))", samples=lambda make: [((make(2, 3),), {})],
+          doc="The last two dimensions exchanged, and conjugated.")
+composite("adjoint(Tensor self)", lambda self: handle("conj")(_matrix_transpose(self, "adjoint()")),
+          reference="np.conj(np.swapaxes(self, -1, -2))", samples=lambda make: [((make(2, 3),), {})],
+          doc="The last two dimensions exchanged, and conjugated: the function of `mH`.")
+composite("H(Tensor self)", lambda self: _adjoint(self), method="property", function=False, reference="np.conj(self.T)",
+          samples=lambda make: [((make(2, 3),), {})], doc="A matrix transposed and conjugated.")
+
+
+def _reversed(self):
+    if self.ndim != 2 and self.ndim != 0:
+        import warnings
+        warnings.warn("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
+                      "an error in a future release. Consider `x.mT` to transpose batches of matrices or "
+                      "`x.permute(*range(x.ndim)[::-1])` to reverse the dimensions of a tensor.", stacklevel=2)
+    return permute(self, tuple(range(self.ndim))[::-1])
+
+
+def _matrix_transpose(self, name):
+    if self.ndim < 2:
+        raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
+    return transpose(self, -2, -1)
+
+
+def _adjoint(self):
+    if self.ndim != 2:
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
+    return handle("conj")(transpose(self, 0, 1))
+
+
 composite("movedim(Tensor self, Dims source, Dims destination)", lambda self, source, destination: _movedim(self, source, destination),
           aliases=("moveaxis",), reference="np.moveaxis(self, source, destination)",
           samples=lambda make: [((make(2, 3, 4), 0, 2), {})], doc="Some dimensions moved to other places, as a view.")
