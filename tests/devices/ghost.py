@@ -58,7 +58,7 @@ class GhostBackend(Backend):
         self.out_of_memory = False
         self.calls = []
         self._buffers = {}  # token -> (buffer, index)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     # ---- devices -----------------------------------------------------------------------------------
     def is_available(self):
