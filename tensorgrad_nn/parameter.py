@@ -110,8 +110,8 @@ class Buffer(Tensor, metaclass=_BufferMeta):
     >>> import tensorgrad, tensorgrad_nn as nn
     >>> module = nn.Module()
     >>> module.mean = nn.Buffer(tensorgrad.zeros(2))
-    >>> module.state_dict()
-    OrderedDict([('mean', tensor([0., 0.]))])
+    >>> dict(module.state_dict())
+    {'mean': tensor([0., 0.])}
     """
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Tensor:  # type: ignore[misc]

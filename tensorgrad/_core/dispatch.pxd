@@ -82,7 +82,7 @@ cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out)
 cdef int compile_overload(Overload o) except -1
 cdef TensorBase expand_to(TensorBase x, int ndim, const int64_t* shape)
 ctypedef object (*SlowPath)(Overload o, PyObject** a, tg_thread_state* st)
-cdef void set_slow_paths(SlowPath run_slowly, SlowPath compute_below)
+cdef void set_slow_paths(SlowPath run_slowly, SlowPath compute_below, object jvp_below)
 cdef object run_composite(Overload o, PyObject** a)
 cdef int compute_dtype(Overload o, PyObject** a) except -1
 cdef object call_forward(object function, PyObject** a, int n)

@@ -22,7 +22,8 @@ from tensorgrad._core.types cimport (
     VIEW_NO_GRAD, Storage, bump, empty, init_node, level_of, make_node_type, new_node, new_tensor, set_output)
 from tensorgrad._core.view cimport check_inplace, gradient_edge, mark_view, rebase_history, refresh_view, set_tangent
 
-from tensorgrad._core.graph import Node
+from tensorgrad._core.engine import current_node
+from tensorgrad._core.graph import Node, _type_names
 from tensorgrad._core.operator import fill as fill_operator
 from tensorgrad._core.operator import set_fast
 
@@ -43,12 +44,13 @@ cdef Operator op_expand = handle("expand")
 
 cdef SlowPath _run_slowly = NULL
 cdef SlowPath _compute_below = NULL
+cdef object _jvp_below = None
 
 
-cdef void set_slow_paths(SlowPath run_slowly, SlowPath compute_below):
+cdef void set_slow_paths(SlowPath run_slowly, SlowPath compute_below, object jvp_below):
     """Transforms live above: what runs an operator while any are in force, and what computes one level down."""
-    global _run_slowly, _compute_below
-    _run_slowly, _compute_below = run_slowly, compute_below
+    global _run_slowly, _compute_below, _jvp_below
+    _run_slowly, _compute_below, _jvp_below = run_slowly, compute_below, jvp_below
 
 
 # ---- declarations -------------------------------------------------------------------------------
@@ -438,7 +440,6 @@ cdef int _check_cast(TensorBase value, TensorBase target) except -1:
 
 
 cdef str _legacy(DType d):
-    from tensorgrad._core.graph import _type_names
     return _type_names[d.name]
 
 
@@ -704,7 +705,6 @@ cdef remember_stack(NodeBase node):
     if node.extra is None:
         node.extra = {}
     node.extra["traceback"] = traceback.format_stack()
-    from tensorgrad._core.engine import current_node
     node.extra["parent"] = current_node()
 
 
@@ -922,8 +922,7 @@ cdef bint _uses_out(Overload o):
 
 cdef object _slow_jvp(Overload o, PyObject** a, object outs, bint linear, tg_thread_state* st):
     """At a transform's level: on the values one level down, with the modes that hold there."""
-    from tensorgrad._core.transforms import jvp_below
-    return jvp_below(o, [<object>a[i] for i in range(o.signature.n_params)],
+    return _jvp_below(o, [<object>a[i] for i in range(o.signature.n_params)],
                      [_deep_tangent(<object>a[i]) for i in range(o.signature.n_params)], outs, linear)
 
 

@@ -15,6 +15,7 @@ from tensorgrad._core.dtype cimport (
     TG_U8, TG_U16, TG_U32, TG_U64, category_of, dtype_of)
 from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, new_tensor, shape_tuple
 
+from tensorgrad._core.graph import _type_names
 from tensorgrad._core.types import OutOfMemoryError
 
 cdef extern from "array.h" nogil:
@@ -111,7 +112,6 @@ cdef str _spoken(TensorBase x):
 
 
 cdef str _type_name(str dtype_name):
-    from tensorgrad._core.graph import _type_names
     return _type_names[dtype_name]
 
 

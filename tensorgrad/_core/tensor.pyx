@@ -18,6 +18,7 @@ from tensorgrad._core.types cimport (
     version_of)
 from tensorgrad._core.view cimport grad_fn_of
 
+from tensorgrad._core.dispatch import result_type
 from tensorgrad._core.graph import retain_output, tensor_prehooks, type_name
 from tensorgrad._core.hooks import HookDict
 from tensorgrad._core.size import Size
@@ -70,7 +71,6 @@ cdef object _binary(Operator op, Operator reflected, object a, object b):
 
 cdef object _number_dtype(object a, TensorBase b):
     """The dtype of a Python number that stands before a tensor: no more than the number's own kind demands."""
-    from tensorgrad._core.dispatch import result_type
     return result_type(b, a)
 
 

@@ -399,10 +399,18 @@ cdef object _loop(Overload o, list args, Level level, int depth, bint same_draws
     return type(first)([wrap(call2(op_stack, tuple([r[i] for r in results]), 0), depth, 0) for i in range(len(first))])
 
 
+cdef object _generator_of = None
+
+
+def set_generator_source(function):
+    """Generators live with the random operators, above: what finds the one that a call draws from."""
+    global _generator_of
+    _generator_of = function
+
+
 cdef object _generator_state(list args, object state):
     """Put the generator back, so that each element of the batch draws the same numbers."""
-    from tensorgrad.ops.random import generator_of
-    generator = generator_of(next((x for x in args if hasattr(x, "initial_seed")), None))
+    generator = _generator_of(next((x for x in args if hasattr(x, "initial_seed")), None))
     if state is None:
         return generator.get_offset()
     generator.set_offset(state)
@@ -419,4 +427,4 @@ cdef object _pick(object x, int64_t b, int level):
     return x
 
 
-set_slow_paths(run_slowly, compute_below)
+set_slow_paths(run_slowly, compute_below, jvp_below)

@@ -8,6 +8,7 @@ from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.operator cimport Operator, handle
 
 from tensorgrad._core.dispatch import composite, elementwise
+from tensorgrad._core.dtype import names
 
 cdef Operator add, sub, mul, div, neg, pow_, log, exp, where, conj, real, maximum, zeros_like
 add, sub, mul, div, neg = handle("add"), handle("sub"), handle("mul"), handle("div"), handle("neg")
@@ -46,7 +47,6 @@ def _refuse_bool_subtraction(self, other, *alpha):
 
 
 def _bool():
-    from tensorgrad._core.dtype import names
     return names()["bool"]
 
 

@@ -13,6 +13,7 @@ from tensorgrad._core.types cimport (
 import math
 
 from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.dtype import names
 
 cdef Operator zeros_like, to_copy, clone, copy_, full, expand
 zeros_like, to_copy, clone, copy_ = handle("zeros_like"), handle("_to_copy"), handle("clone"), handle("copy_")
@@ -398,7 +399,6 @@ composite("cuda(Tensor self, Device? device=None, bool non_blocking=False, Any m
 
 def _declare_conversions():
     """x.float(), x.long() and so on: one for each name of a dtype that PyTorch has a method for."""
-    from tensorgrad._core.dtype import names
     for name, target in names().items():
         if name in ("bool", "half", "bfloat16", "float", "double", "int", "long", "short", "cfloat", "cdouble"):
             _declare_conversion(name, target)

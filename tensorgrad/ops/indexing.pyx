@@ -10,6 +10,7 @@ from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, device_of, empty, ne
 import operator as py_operator
 
 from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.graph import _type_names
 
 cdef Operator select, slice_, unsqueeze, index, index_put_, index_backward, alias, nonzero, gather, scatter, scatter_add, to
 select, slice_, unsqueeze, index, index_put_ = (handle(n) for n in ("select", "slice", "unsqueeze", "index", "index_put_"))
@@ -163,7 +164,6 @@ def setitem(x, items, value):
 
 
 cdef str _title(x):
-    from tensorgrad._core.graph import _type_names
     return _type_names[x.dtype.name]
 
 

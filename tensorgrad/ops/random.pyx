@@ -18,6 +18,7 @@ from tensorgrad._core.types cimport TensorBase, device_of, empty
 import os
 
 from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.transforms import set_generator_source
 from tensorgrad._core.graph import type_name
 from tensorgrad.ops.creation import _empty, _like
 
@@ -141,6 +142,9 @@ default_generator = Generator()
 def generator_of(generator):
     """The generator to draw from: the one that is given, else the default one."""
     return default_generator if generator is None else generator
+
+
+set_generator_source(generator_of)
 
 
 def manual_seed(seed):

@@ -12,6 +12,7 @@ import math
 
 from tensorgrad._core import return_types
 from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.graph import _type_names
 
 cdef Operator sum_, expand, reshape, unsqueeze, squeeze, where, to, amax, gather, zeros_like, cumsum, flip, exp, log, mean, prod
 sum_, expand, reshape, unsqueeze, squeeze = (handle(n) for n in ("sum", "expand", "reshape", "unsqueeze", "squeeze"))
@@ -439,7 +440,6 @@ def _isclose(self, other, rtol, atol, equal_nan):
 
 
 def _title(x):
-    from tensorgrad._core.graph import _type_names
     return _type_names[x.dtype.name]
 
 

@@ -8,6 +8,7 @@ from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, empty, new_tensor
 
 from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.size import Size
 
 cdef Operator view, reshape, expand, permute, transpose, select, slice_, unsqueeze, squeeze, stack, cat, sum_, zeros, movedim
 view, reshape, expand, permute, transpose = (handle(n) for n in ("view", "reshape", "expand", "permute", "transpose"))
@@ -1027,7 +1028,6 @@ def broadcast_shapes(*shapes):
     >>> tensorgrad.broadcast_shapes((2, 1), (3,))
     tensorgrad.Size([2, 3])
     """
-    from tensorgrad._core.size import Size
     shape = ()
     for s in shapes:
         shape = _broadcast_shape(shape, (s,) if isinstance(s, int) else tuple(s))

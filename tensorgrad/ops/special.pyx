@@ -5,6 +5,7 @@ from tensorgrad._core.operator cimport Operator, handle
 import math
 
 from tensorgrad._core.dispatch import composite, elementwise
+from tensorgrad._core.dtype import finfo
 
 cdef Operator sin, cos, where, log, reshape, unsqueeze, stack, expand, digamma, polygamma, roll
 sin, cos, where, log, reshape = (handle(n) for n in ("sin", "cos", "where", "log", "reshape"))
@@ -74,7 +75,6 @@ composite("nan_to_num(Tensor self, Number? nan=None, Number? posinf=None, Number
 def _nan_to_num(self, nan, posinf, neginf):
     if not self.is_floating_point():
         return self.clone()
-    from tensorgrad._core.dtype import finfo
     limits = finfo(self.dtype)
     x = where(self != self, 0.0 if nan is None else nan, self)
     x = where(x == math.inf, limits.max if posinf is None else posinf, x)
