@@ -6,6 +6,9 @@ from typing import Any, Final, NoReturn, TypeAlias, TypeVar, overload
 import numpy as np
 from typing_extensions import Self
 
+from tensorgrad._core import return_types as return_types
+from tensorgrad._core.hooks import RemovableHandle
+
 from tensorgrad import autograd as autograd
 from tensorgrad import cuda as cuda
 from tensorgrad import devices as devices
@@ -15,8 +18,6 @@ from tensorgrad import kernels as kernels
 from tensorgrad import ops as ops
 from tensorgrad import random as random
 from tensorgrad import testing as testing
-from tensorgrad._core import return_types as return_types
-from tensorgrad._core.hooks import RemovableHandle
 from tensorgrad._printing import get_printoptions as get_printoptions
 from tensorgrad._printing import printoptions as printoptions
 from tensorgrad._printing import set_printoptions as set_printoptions
