@@ -16,12 +16,13 @@ INT, SIZE_T, DOUBLE = np.dtype("int32"), np.dtype("uint64"), np.dtype("float64")
 
 # ---- conversions -----------------------------------------------------------------------------------
 def bfloat16_to_float(bits):
-    return (np.asarray(bits).astype(np.uint32) << 16).view(np.float32)
+    # NumPy 1.26 makes int64 of a zero-dimensional array shifted by a Python int
+    return np.asarray(np.asarray(bits).astype(np.uint32) << np.uint32(16), dtype=np.uint32).view(np.float32)
 
 
 def float_to_bfloat16(x):
     """Round to nearest, ties to even; a nan stays one."""
-    bits = np.asarray(x, dtype=np.float32).view(np.uint32)
+    bits = np.asarray(x, dtype=np.float32).view(np.uint32).astype(np.int64)  # NumPy 1.26 makes floats of uint64 scalars
     rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
     return np.where(np.isnan(x), (bits >> 16).astype(np.uint16) | 0x40, rounded).astype(np.uint16)
 
