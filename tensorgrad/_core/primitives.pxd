@@ -28,4 +28,5 @@ cdef int arange(TensorBase out, object start, object step) except -1
 cdef bint has_kernel(TensorBase x, str name)
 cdef int encode(object value, int dtype, char* element) except -1
 cdef object decode(TensorBase x)
+cdef object decode_element(char* p, int code)
 cdef object as_device_array(TensorBase x)

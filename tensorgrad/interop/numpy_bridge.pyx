@@ -9,7 +9,6 @@ from cpython.buffer cimport Py_buffer
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.memoryview cimport PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from tensorgrad._core cimport primitives
@@ -27,10 +26,6 @@ import warnings
 import numpy as np
 
 cnp.import_array()
-
-cdef extern from "array.h" nogil:
-    float tg_half_to_float(uint16_t h)
-    float tg_bf16_to_float(uint16_t h)
 
 cdef enum:
     LARGEST_ALIGNMENT = 8       # of a C number; complex ones are aligned as their parts
@@ -357,7 +352,7 @@ cdef object _list(TensorBase x, int dim, char* p):
     cdef list items
     cdef int code = x.dtype.code
     if dim == x.ndim:
-        return number(p, code)
+        return primitives.decode_element(p, code)
     step = x.strides[dim] * x.dtype.itemsize
     items = PyList_New(x.shape[dim])
     for i in range(x.shape[dim]):
@@ -370,44 +365,11 @@ cdef object _list(TensorBase x, int dim, char* p):
         elif code == TG_I64:
             item = (<int64_t*>p)[0]
         else:
-            item = number(p, code)
+            item = primitives.decode_element(p, code)
         Py_INCREF(item)
         PyList_SET_ITEM(items, i, item)
         p += step
     return items
-
-
-cdef object number(char* p, int code):
-    """One element as a Python number."""
-    if code == TG_F32:
-        return (<float*>p)[0]
-    if code == TG_F64:
-        return (<double*>p)[0]
-    if code == TG_I64:
-        return (<int64_t*>p)[0]
-    if code == TG_BOOL:
-        return (<uint8_t*>p)[0] != 0
-    if code == TG_U8:
-        return (<uint8_t*>p)[0]
-    if code == TG_I8:
-        return (<int8_t*>p)[0]
-    if code == TG_I16:
-        return (<int16_t*>p)[0]
-    if code == TG_I32:
-        return (<int32_t*>p)[0]
-    if code == TG_U16:
-        return (<uint16_t*>p)[0]
-    if code == TG_U32:
-        return (<uint32_t*>p)[0]
-    if code == TG_U64:
-        return (<uint64_t*>p)[0]
-    if code == TG_F16:
-        return tg_half_to_float((<uint16_t*>p)[0])
-    if code == TG_BF16:
-        return tg_bf16_to_float((<uint16_t*>p)[0])
-    if code == TG_C64:
-        return complex((<float*>p)[0], (<float*>p)[1])
-    return complex((<double*>p)[0], (<double*>p)[1])
 
 
 # ---- storages as bytes ------------------------------------------------------------------------------
