@@ -9,6 +9,7 @@ TENSORGRAD_DEBUG  1 builds with bounds checks and AddressSanitizer, in a build d
 
 import filecmp
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -32,6 +33,7 @@ MACROS = [
     ("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION"),
     ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION"),
 ]
+HEADERS = Path("tensorgrad/_core"), Path("tensorgrad/kernels/cpu")
 WARNINGS = ["-std=gnu11", "-Wno-unused-function"]
 if DEBUG:
     COMPILE_ARGS = ["-O1", "-g", "-fsanitize=address", "-fno-omit-frame-pointer"]
@@ -47,22 +49,34 @@ def cpu_count():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def floor_plans(path, found):
+    """Add to `found` every .pxd and header that a source includes or cimports, directly or not."""
+    text = path.read_text(encoding="utf-8")
+    names = re.findall(r'(?:#\s*include|extern from)\s+"([^"]+)"', text)
+    for module, cimported in re.findall(r"^(?:from\s+(\S+)\s+)?cimport\s+(\S+)", text, re.MULTILINE):
+        names.append((module or cimported).replace(".", "/") + ".pxd")
+    own = path.with_suffix(".pxd")
+    for target in [own, *(directory / name for name in names for directory in (Path("."), path.parent, *HEADERS))]:
+        if target.is_file() and str(target) not in found:
+            found.add(str(target))
+            floor_plans(target, found)
+    return found
+
+
 def extensions():
-    """One extension module for each .pyx, each depending on every .pxd and header there is."""
-    package = Path("tensorgrad")
-    floor_plans = sorted(str(path) for pattern in ("*.pxd", "*.h") for path in package.rglob(pattern))
+    """One extension module for each .pyx."""
     return [
         Extension(
             ".".join(path.with_suffix("").parts),
             sources=[str(path)],
-            depends=floor_plans,
-            include_dirs=["tensorgrad/_core", "tensorgrad/kernels/cpu"],
+            depends=sorted(floor_plans(path, set())),
+            include_dirs=[str(path) for path in HEADERS],
             define_macros=MACROS,
             extra_compile_args=COMPILE_ARGS,
             extra_link_args=LINK_ARGS,
             libraries=["m", "dl"],
         )
-        for path in sorted(package.rglob("*.pyx"))
+        for path in sorted(Path("tensorgrad").rglob("*.pyx"))
     ]
 
 
