@@ -26,6 +26,13 @@ cdef enum:
 cdef enum Source:
     FROM_GRAD, FROM_GRADS, FROM_SAVED, FROM_NEEDS, FROM_TANGENT
 
+# A forward computation in C: takes all parameters in order, as they were parsed.
+ctypedef object (*Forward)(PyObject** a)
+
+cdef class NativeForward:
+    """A `Forward` as the Python object that `operator` and `composite` take."""
+    cdef Forward function
+
 cdef class Formula:
     """A derivative as a function, and where each of its arguments comes from."""
     cdef object function
@@ -51,6 +58,7 @@ cdef class Overload:
     cdef readonly bint is_random
     cdef const tg_kernel* kernel
     cdef readonly object forward
+    cdef Forward native                 # `forward` without a Python call, where it is a NativeForward
     cdef readonly object partials, vjp, jvp, batch
     cdef readonly Overload functional   # of an in-place form: the overload it writes the result of
     cdef readonly Overload inplace_form
@@ -63,6 +71,7 @@ cdef class Overload:
     cdef int8_t input_params[24]        # the differentiable tensor parameters, in order
     cdef bint variadic                  # the first of them is a list of tensors
     cdef bint has_dims
+    cdef bint one_tensor                # no other argument could live on another device
     cdef int n_saved
     cdef int8_t saved_kind[12]
     cdef int8_t saved_index[12]
@@ -85,7 +94,9 @@ ctypedef object (*SlowPath)(Overload o, PyObject** a, tg_thread_state* st)
 cdef void set_slow_paths(SlowPath run_slowly, SlowPath compute_below, object jvp_below)
 cdef object run_composite(Overload o, PyObject** a)
 cdef int compute_dtype(Overload o, PyObject** a) except -1
-cdef object call_forward(object function, PyObject** a, int n)
+cdef object call_forward(Overload o, PyObject** a)
+cdef NativeForward native(Forward function)
+cdef object invoke(Operator op, PyObject** a)
 cdef object run_jvp(Overload o, PyObject** a, object outs, bint linear)
 cdef bint is_linear(Overload o)
 cdef object materialize(NodeBase node, int i, object grad)

@@ -5,6 +5,7 @@ tangents, recording. With transforms in force `run` takes the slow path (transfo
 comes back here with the stack one level lower.
 """
 from cpython.ref cimport Py_INCREF, Py_XDECREF
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 
 from tensorgrad._core.device cimport cpu
 from tensorgrad._core.device cimport device as Device
@@ -16,7 +17,7 @@ from tensorgrad._core.graph cimport save_input, save_object, save_output, unpack
 from tensorgrad._core.operator cimport call1, call2, handle, set_dispatcher
 from tensorgrad._core.primitives cimport copy, pointwise
 from tensorgrad._core.signature cimport (
-    P_DIM, P_DIMS, P_NEW_DIM, P_NUMBER, P_OPERAND, P_TENSOR, P_TENSORS, Param, parse_signature, release)
+    P_ANY, P_DIM, P_DIMS, P_INDICES, P_NEW_DIM, P_NUMBER, P_OPERAND, P_TENSOR, P_TENSORS, Param, parse_signature, release)
 from tensorgrad._core.types cimport (
     CONTIGUOUS, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT,
     VIEW_NO_GRAD, Storage, bump, empty, init_node, level_of, make_node_type, new_node, new_tensor, set_output)
@@ -51,6 +52,16 @@ cdef void set_slow_paths(SlowPath run_slowly, SlowPath compute_below, object jvp
     """Transforms live above: what runs an operator while any are in force, and what computes one level down."""
     global _run_slowly, _compute_below, _jvp_below
     _run_slowly, _compute_below, _jvp_below = run_slowly, compute_below, jvp_below
+
+
+cdef class NativeForward:
+    pass
+
+
+cdef NativeForward native(Forward function):
+    cdef NativeForward forward = NativeForward.__new__(NativeForward)
+    forward.function = function
+    return forward
 
 
 # ---- declarations -------------------------------------------------------------------------------
@@ -131,6 +142,13 @@ cdef _register(Overload o):
     return o.op
 
 
+cdef int _set_forward(Overload o, object forward) except -1:
+    o.forward = forward
+    if isinstance(forward, NativeForward):
+        o.native = (<NativeForward>forward).function
+    return 0
+
+
 cdef str _camel(str name):
     return "".join([part.capitalize() for part in name.strip("_").split("_")])
 
@@ -140,7 +158,7 @@ cdef _add_inplace_form(Overload o):
         o.name + "_" + o.signature_text[len(o.name):].replace("Tensor self", "Tensor! self", 1)
         .replace("Operand self", "Tensor! self", 1),
         f"The in-place form of `{o.name}`.", None, None, o.options)
-    i.kind, i.rule, i.kernel, i.forward = o.kind, o.rule, o.kernel, o.forward
+    i.kind, i.rule, i.kernel, i.forward, i.native = o.kind, o.rule, o.kernel, o.forward, o.native
     i.partials, i.vjp, i.jvp, i.batch, i.node_name = o.partials, o.vjp, o.jvp, o.batch, o.node_name
     i.is_random, i.check, i.untouched_below = o.is_random, o.check, o.untouched_below
     i.inplace = True
@@ -198,7 +216,7 @@ def operator(str signature, forward, *, vjp=None, jvp=None, batch="dims", bint v
     Parameters
     ----------
     signature : str
-    forward : callable
+    forward : callable or NativeForward
         Computes the result from all parameters in order; runs below autograd, on tensors that have memory.
     vjp : dict or callable
         ``{parameter: function}``, each giving that parameter's gradient; or one function that gives all
@@ -220,7 +238,8 @@ def operator(str signature, forward, *, vjp=None, jvp=None, batch="dims", bint v
         As for `elementwise`; ``across_devices`` (the tensors may live on several devices).
     """
     cdef Overload o = _new_overload(signature, doc, samples, reference, options)
-    o.kind, o.forward = GENERAL, forward
+    o.kind = GENERAL
+    _set_forward(o, forward)
     o.vjp, o.jvp, o.batch, o.is_view, o.is_random, o.node_name = vjp, jvp, batch, view, random, node
     o.inplace = "(Tensor! self" in signature
     op = _register(o)
@@ -232,7 +251,8 @@ def operator(str signature, forward, *, vjp=None, jvp=None, batch="dims", bint v
 def composite(str signature, forward, *, doc=None, samples=None, reference=None, bint inplace=False, **options):
     """Declare an operator made of others: `forward` is written in operators, which differentiate themselves."""
     cdef Overload o = _new_overload(signature, doc, samples, reference, options)
-    o.kind, o.forward, o.batch = COMPOSITE, forward, None
+    o.kind, o.batch = COMPOSITE, None
+    _set_forward(o, forward)
     op = _register(o)
     if inplace:
         _add_inplace_form(o)
@@ -306,10 +326,11 @@ cdef int compile_overload(Overload o) except -1:
         return 0
     o.parsed()
     o.saved_names = []
-    o.n_inputs = 0
+    o.n_inputs = tensors = 0
     for i, p in enumerate(o.signature.params):
         if p.type in (P_DIM, P_NEW_DIM, P_DIMS):
             o.has_dims = True
+        tensors += p.type in (P_TENSOR, P_OPERAND, P_TENSORS, P_INDICES, P_ANY)
         if p.type == P_TENSOR or p.type == P_OPERAND or p.type == P_TENSORS:
             if o.partials is not None and p.name not in o.partials:
                 continue
@@ -321,6 +342,7 @@ cdef int compile_overload(Overload o) except -1:
                 continue
             o.input_params[o.n_inputs] = i
             o.n_inputs += 1
+    o.one_tensor = tensors == 1 and (<Param>o.signature.params[0]).type == P_TENSOR
     o.variadic = o.n_inputs > 0 and (<Param>o.signature.params[o.input_params[0]]).type == P_TENSORS
     o.formulas = []
     if callable(o.vjp):
@@ -443,8 +465,7 @@ cdef str _legacy(DType d):
     return _type_names[d.name]
 
 
-cdef object _wrap_dim(object dim, int64_t extent, str name):
-    cdef int64_t d = dim
+cdef int64_t _wrap_dim(int64_t d, int64_t extent) except -1:
     cdef int64_t n = extent if extent > 0 else 1
     if d < -n or d >= n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {d})")
@@ -453,26 +474,28 @@ cdef object _wrap_dim(object dim, int64_t extent, str name):
 
 cdef int _wrap_dims(Overload o, PyObject** slots) except -1:
     """Make every dimension argument non-negative, or raise PyTorch's IndexError."""
-    cdef int i
-    cdef int64_t ndim = -1
-    cdef Param p
+    cdef int i, kind
+    cdef int64_t ndim = -1, d
     cdef object x, wrapped
     for i in range(o.signature.n_params):
-        p = <Param>o.signature.params[i]
+        kind = o.signature.types[i]
         x = <object>slots[i]
         if ndim < 0:
             if isinstance(x, TensorBase):
                 ndim = (<TensorBase>x).ndim
-            elif p.type == P_TENSORS and len(<tuple>x):
+            elif kind == P_TENSORS and len(<tuple>x):
                 ndim = (<TensorBase>(<tuple>x)[0]).ndim
         if x is None or ndim < 0:
             continue
-        if p.type == P_DIM:
-            wrapped = _wrap_dim(x, ndim, o.name)
-        elif p.type == P_NEW_DIM:
-            wrapped = _wrap_dim(x, ndim + 1, o.name)
-        elif p.type == P_DIMS:
-            wrapped = tuple([_wrap_dim(d, ndim, o.name) for d in <tuple>x])
+        if kind == P_DIM or kind == P_NEW_DIM:
+            d = x
+            if 0 <= d < ndim + (kind == P_NEW_DIM):
+                continue
+            wrapped = _wrap_dim(d, ndim + (kind == P_NEW_DIM))
+        elif kind == P_DIMS:
+            if _in_order(<tuple>x, ndim):
+                continue
+            wrapped = tuple([_wrap_dim(d, ndim) for d in <tuple>x])
             if len(set(wrapped)) != len(wrapped):
                 twice = next(d for d in wrapped if (<tuple>wrapped).count(d) > 1)
                 raise RuntimeError(f"{o.name}(): dim {twice} appears multiple times in the list of dims")
@@ -482,6 +505,17 @@ cdef int _wrap_dims(Overload o, PyObject** slots) except -1:
         slots[i] = <PyObject*>wrapped
         Py_XDECREF(<PyObject*>x)
     return 0
+
+
+cdef bint _in_order(tuple dims, int64_t ndim) except -1:
+    """Whether dimensions are in range, and rise: then none is negative or there twice."""
+    cdef int64_t last = -1, d
+    for x in dims:
+        d = x
+        if d <= last or d >= ndim:
+            return False
+        last = d
+    return True
 
 
 cdef object run(Overload o, PyObject** a):
@@ -494,13 +528,23 @@ cdef object run(Overload o, PyObject** a):
     return run_at(o, a, st)
 
 
-cdef object call_forward(object function, PyObject** a, int n):
-    return PyObject_Vectorcall(function, a, n, NULL)
+cdef object invoke(Operator op, PyObject** a):
+    """The first overload of an operator on all of its parameters in order, as if they had been parsed."""
+    cdef Overload o = <Overload>op.first
+    if not o.compiled:
+        compile_overload(o)
+    return run(o, a)
+
+
+cdef object call_forward(Overload o, PyObject** a):
+    if o.native != NULL:
+        return o.native(a)
+    return PyObject_Vectorcall(o.forward, a, o.signature.n_params, NULL)
 
 
 cdef object run_composite(Overload o, PyObject** a):
     if not o.inplace or o.functional is None:
-        return call_forward(o.forward, a, o.signature.n_params)
+        return call_forward(o, a)
     cdef PyObject* args[24]
     cdef int i
     original = <object>a[0]
@@ -510,7 +554,7 @@ cdef object run_composite(Overload o, PyObject** a):
                                     for i in range(o.signature.n_params)]):
         original = call1(op_clone, original)        # what the forward saves must not be overwritten
         args[0] = <PyObject*>original
-    value = call_forward(o.forward, args, o.signature.n_params)
+    value = call_forward(o, args)
     _check_cast(value, <TensorBase>a[0])
     return call2(handle("copy_"), <object>a[0], value)
 
@@ -521,7 +565,7 @@ cdef inline uint32_t _flags(object x, bint written) except? 0xffffffff:
         return 0
     t = <TensorBase>x
     # A view whose chain is not all of its history is checked when it is written.
-    if t.flags & IS_VIEW and not t.flags & REQUIRES_GRAD and not (written and t.meta.creation_meta != VIEW_DEFAULT):
+    if t.flags & IS_VIEW and not t.flags & REQUIRES_GRAD and not (written and t.creation_meta != VIEW_DEFAULT):
         refresh_view(t)
     return t.flags
 
@@ -576,7 +620,7 @@ cdef object compute(Overload o, PyObject** a, tg_thread_state* st):
     st.grad = 0
     st.forward_grad = 0
     try:
-        return call_forward(o.forward, a, o.signature.n_params)
+        return call_forward(o, a)
     finally:
         st.grad, st.forward_grad = grad, forward_grad
 
@@ -585,6 +629,10 @@ cdef int _check_devices(Overload o, PyObject** a) except -1:
     """The tensors among the arguments live on one device, unless the declaration has `across_devices`."""
     cdef TensorBase x, first = None
     cdef int i
+    if o.one_tensor:
+        if (<TensorBase>a[0]).wrap is not None:
+            _refuse_escaped(o, <TensorBase>a[0])
+        return 0
     for i in range(o.signature.n_params):
         if not isinstance(<object>a[i], TensorBase):
             continue
@@ -623,15 +671,18 @@ cdef object _mark_views(Overload o, PyObject** a, object result, tg_thread_state
         creation = VIEW_INFERENCE       # a view of an ordinary tensor is an ordinary one
     elif not st.grad:
         creation = VIEW_NO_GRAD
-    rest = tuple([<object>a[i] for i in range(1, o.signature.n_params)])
+    rest = PyTuple_New(o.signature.n_params - 1)
+    for i in range(1, o.signature.n_params):
+        Py_INCREF(<object>a[i])
+        PyTuple_SET_ITEM(rest, i - 1, <object>a[i])
     if isinstance(result, TensorBase):
         if result is not source and (<TensorBase>result).storage is source.storage:
             (<TensorBase>result).flags &= ~<uint32_t>INFERENCE | source.flags
-            mark_view(<TensorBase>result, source, (o, rest, -1), creation)
+            mark_view(<TensorBase>result, source, o, rest, -1, creation)
     else:
         for i, x in enumerate(result):
             (<TensorBase>x).flags &= ~<uint32_t>INFERENCE | source.flags
-            mark_view(<TensorBase>x, source, (o, rest, i), VIEW_MULTI_OUTPUT if creation == VIEW_DEFAULT else creation)
+            mark_view(<TensorBase>x, source, o, rest, i, VIEW_MULTI_OUTPUT if creation == VIEW_DEFAULT else creation)
 
 
 # ---- recording ------------------------------------------------------------------------------------
@@ -778,7 +829,7 @@ cdef int _forward_inplace(Overload o, PyObject** a, tg_thread_state* st) except 
     st.grad = 0
     st.forward_grad = 0
     try:
-        result = call_forward(o.forward, a, o.signature.n_params)
+        result = call_forward(o, a)
     finally:
         st.grad, st.forward_grad = grad, forward_grad
     if o.functional is not None:
@@ -1147,7 +1198,7 @@ cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
                 if x.storage.device is not device:
                     device = _common_device(o, first, x, device)
     if o.check is not None:
-        call_forward(o.check, a, n)
+        PyObject_Vectorcall(o.check, a, n, NULL)
     if first is None:
         return _numbers_only(o, a)
     code = compute_dtype(o, a)

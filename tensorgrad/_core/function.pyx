@@ -257,8 +257,8 @@ cdef TensorBase _new_history(FunctionNode node, TensorBase x, int i, bint is_inp
     if is_input:        # its own history stays as it is: what is returned is a view with a history of its own
         x = call1(op_alias, x)
     if x.flags & IS_VIEW:
-        meta_of(x).creation_meta = VIEW_MULTI_OUTPUT if n_tensors > 1 and not is_input else VIEW_CUSTOM_FUNCTION
-        x.meta.view_version = version_of(x)
+        x.creation_meta = VIEW_MULTI_OUTPUT if n_tensors > 1 and not is_input else VIEW_CUSTOM_FUNCTION
+        x.view_version = version_of(x)
     x.grad_fn, x.output_nr = node, i
     x.flags |= REQUIRES_GRAD
     return x

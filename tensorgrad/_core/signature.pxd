@@ -1,5 +1,6 @@
 """Signatures of operators: parsed once from a declaration, then driving the parser of every call."""
 from cpython.object cimport PyObject
+from libc.stdint cimport int8_t
 
 cdef enum ParamType:
     P_TENSOR, P_TENSORS, P_OPERAND, P_NUMBER, P_INT, P_FLOAT, P_BOOL, P_DIM, P_NEW_DIM, P_DIMS, P_SIZE
@@ -27,7 +28,11 @@ cdef class Signature:
     cdef int n_params, n_positional, n_required
     cdef int varargs                # index of the parameter that takes loose ints, or -1
     cdef bint loose_tensors         # the first parameter takes loose tensors as well
+    cdef int8_t types[24]           # of each parameter, so that a call looks into no Param
+    cdef int8_t takes_none[24]
+    cdef PyObject* defaults[24]     # borrowed from the parameters; NULL where one is required
     cdef int finish(self, PyObject* const* args, Py_ssize_t nargs, object kwnames, PyObject** slots, bint explain) except -1
+    cdef int parse_keyword(self, str name, object x, PyObject** slots, bint explain) except -1
     cdef int parse(self, PyObject* const* args, Py_ssize_t nargs, object kwnames, PyObject** slots, bint explain) except -1
 
 cdef Signature parse_signature(str text)

@@ -12,7 +12,8 @@ DType, Device, Generator, str, Indices, Any. A ``?`` admits None; ``*`` starts t
 ``Tensor!`` marks an argument that is written to.
 """
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from cpython.tuple cimport PyTuple_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 
 from tensorgrad._core.device cimport as_device
 from tensorgrad._core.dtype cimport CAT_INT, as_dtype, dtype
@@ -20,6 +21,9 @@ from tensorgrad._core.types cimport TensorBase
 
 import numbers
 import operator
+
+cdef extern from "Python.h":
+    PyObject* PyTuple_GET_ITEM(object t, Py_ssize_t i)
 
 cdef dict _types = {
     "Tensor": P_TENSOR, "Tensor[]": P_TENSORS, "Tensor...": P_TENSORS, "Operand": P_OPERAND, "Number": P_NUMBER, "int": P_INT,
@@ -97,11 +101,15 @@ cdef Signature parse_signature(str text):
                 s.varargs = i
     if s.n_params > MAX_PARAMS:
         raise ValueError(f"{name} has more than {MAX_PARAMS} parameters")
+    for i, p in enumerate(params):
+        s.types[i] = p.type
+        s.takes_none[i] = p.optional or (p.has_default and p.default is None)
+        s.defaults[i] = <PyObject*>p.default if p.has_default else NULL
     return s
 
 
 cdef inline bint _is_int(object x):
-    return (isinstance(x, int) and not isinstance(x, bool)) or (
+    return type(x) is int or (isinstance(x, int) and not isinstance(x, bool)) or (
         not isinstance(x, (float, str, tuple, list, bool)) and hasattr(x, "__index__")
         and (not isinstance(x, TensorBase) or ((<TensorBase>x).ndim == 0 and (<TensorBase>x).dtype.category == CAT_INT)))
 
@@ -120,8 +128,45 @@ cdef object _python_number(object x):
     return x.item() if hasattr(x, "item") else x
 
 
+cdef inline bint _all_exact_ints(object x) noexcept:
+    cdef Py_ssize_t i
+    for i in range(PyTuple_GET_SIZE(x)):
+        if type(<object>PyTuple_GET_ITEM(x, i)) is not int:
+            return False
+    return True
+
+
+cdef inline bint _fits(int t, object x) noexcept:
+    """Whether `x` is already what a parameter of type `t` wants; anything else goes through `convert`."""
+    if t == P_TENSOR:
+        return isinstance(x, TensorBase)
+    if t == P_OPERAND:
+        return isinstance(x, TensorBase) or type(x) is float or type(x) is int
+    if t == P_DIM or t == P_INT or t == P_NEW_DIM:
+        return type(x) is int
+    if t == P_BOOL:
+        return type(x) is bool
+    if t == P_DIMS or t == P_SIZE:
+        return type(x) is tuple and _all_exact_ints(x)
+    if t == P_NUMBER:
+        return type(x) is float or type(x) is int
+    if t == P_FLOAT:
+        return type(x) is float
+    if t == P_DTYPE:
+        return type(x) is dtype
+    return t == P_ANY
+
+
+cdef inline object _converted(Signature s, int i, object x):
+    if s.takes_none[i] if x is None else _fits(s.types[i], x):
+        return x
+    return convert(<Param>s.params[i], x)
+
+
 cdef object _ints(object x):
     """A tuple of ints, or NotImplemented."""
+    if type(x) is tuple and _all_exact_ints(x):
+        return x
     if isinstance(x, (tuple, list)):
         for item in x:
             if type(item) is not int and not _is_int(item):
@@ -191,6 +236,15 @@ cdef void release(PyObject** slots, int n) noexcept:
         Py_XDECREF(x)
 
 
+cdef tuple _tuple_of(PyObject* const* items, Py_ssize_t n):
+    cdef tuple result = PyTuple_New(n)
+    cdef Py_ssize_t i
+    for i in range(n):
+        Py_INCREF(<object>items[i])
+        PyTuple_SET_ITEM(result, i, <object>items[i])
+    return result
+
+
 cdef str _position(Signature s, int i):
     cdef Param p = s.params[i]
     shown = "input" if p.name == "self" else p.name
@@ -244,7 +298,7 @@ cdef class Signature:
                 and _is_int(<object>args[self.varargs + 1]):
             loose = True
         if loose:
-            converted = _ints([<object>args[k] for k in range(self.varargs, nargs)])
+            converted = _ints(_tuple_of(args + self.varargs, nargs - self.varargs))
             if converted is NotImplemented:
                 if explain:
                     raise TypeError(f"{self.name}(): {_position(self, self.varargs)} must be tuple of ints, but found element "
@@ -255,7 +309,7 @@ cdef class Signature:
             used = self.varargs
         for i in range(used):
             x = <object>args[i]
-            converted = convert(<Param>self.params[i], x)
+            converted = _converted(self, i, x)
             if converted is NotImplemented:
                 release(slots, n)
                 if explain:
@@ -273,36 +327,35 @@ cdef class Signature:
         cdef Param p
         if kwnames is not None:
             for k in range(PyTuple_GET_SIZE(kwnames)):
-                if not self.parse_keyword(<str>kwnames[k], <object>args[nargs + k], <size_t>slots, explain):
+                if not self.parse_keyword(<str><object>PyTuple_GET_ITEM(kwnames, k), <object>args[nargs + k], slots, explain):
                     release(slots, n)
                     return 0
         for i in range(n):
             if slots[i] == NULL:
-                p = <Param>self.params[i]
-                if not p.has_default:
+                if self.defaults[i] == NULL:
                     release(slots, n)
                     if explain:
+                        p = <Param>self.params[i]
                         shown = "input" if p.name == "self" else p.name
                         raise TypeError(f"{self.name}() missing 1 required positional arguments: \"{shown}\"")
                     return 0
-                Py_INCREF(p.default)
-                slots[i] = <PyObject*>p.default
+                Py_INCREF(<object>self.defaults[i])
+                slots[i] = self.defaults[i]
         return 1
 
-    def parse_keyword(self, str name, object x, size_t address, bint explain):
-        cdef PyObject** slots = <PyObject**>address
+    cdef int parse_keyword(self, str name, object x, PyObject** slots, bint explain) except -1:
         cdef int i
         cdef Param p
         for wanted in (name, _aliases.get(name)):
             for i in range(self.n_params):
                 p = <Param>self.params[i]
-                if p.name == wanted:
+                if p.name is wanted or p.name == wanted:
                     if slots[i] != NULL:
                         if not explain:
                             return False
                         release(slots, self.n_params)
                         raise TypeError(f"{self.name}() got multiple values for argument '{name}'")
-                    converted = convert(p, x)
+                    converted = _converted(self, i, x)
                     if converted is NotImplemented:
                         if not explain:
                             return False

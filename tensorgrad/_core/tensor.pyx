@@ -228,7 +228,7 @@ cdef class Tensor(TensorBase):
     @property
     def requires_grad(self):
         cdef TensorBase x = self
-        if x.flags & IS_VIEW and not x.flags & REQUIRES_GRAD and x.meta.creation_meta == VIEW_DEFAULT:
+        if x.flags & IS_VIEW and not x.flags & REQUIRES_GRAD and x.creation_meta == VIEW_DEFAULT:
             grad_fn_of(x)
         return (x.flags & REQUIRES_GRAD) != 0
 
@@ -340,7 +340,7 @@ cdef class Tensor(TensorBase):
     def detach_(self):
         """Cut this tensor off from its history, in place; it becomes a leaf."""
         cdef TensorBase x = self
-        if x.flags & IS_VIEW and x.meta.creation_meta != VIEW_DEFAULT or (x.flags & IS_VIEW and x.flags & REQUIRES_GRAD):
+        if x.flags & IS_VIEW and x.creation_meta != VIEW_DEFAULT or (x.flags & IS_VIEW and x.flags & REQUIRES_GRAD):
             raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) "
                                "for training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and "
                                "hence detach_() cannot be called on these gradients. To fix this error, please refer to the "
@@ -413,7 +413,7 @@ cdef class Tensor(TensorBase):
     @property
     def _base(self):
         cdef TensorBase x = self
-        return x.meta.base if x.flags & IS_VIEW else None
+        return x.base if x.flags & IS_VIEW else None
 
     def _is_view(self):
         return ((<TensorBase>self).flags & IS_VIEW) != 0
@@ -477,6 +477,7 @@ cdef class Tensor(TensorBase):
         set_geometry(x, me.ndim, me.shape, me.strides)
         x.flags |= me.flags & ~<unsigned int>CONTIGUOUS
         x.grad_fn, x.output_nr, x.meta = me.grad_fn, me.output_nr, me.meta
+        x.base, x.step, x.creation_meta, x.view_version = me.base, me.step, me.creation_meta, me.view_version
         return x
 
     def _transform_info(self):

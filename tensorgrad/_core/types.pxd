@@ -60,14 +60,17 @@ cdef class AutogradMeta:
     cdef bint grad_is_zero      # zero_grad() has marked it; materialised when read, overwritten when accumulated
     cdef PyObject* accumulator  # borrowed: the AccumulateGrad clears it when it dies
     cdef TensorBase tangent
-    cdef TensorBase base        # of a view: the tensor that owns the memory
-    cdef object view_chain      # of a view: (operator, arguments, chain of the tensor it was made from)
-    cdef int creation_meta
-    cdef int64_t view_version   # of a view: the version for which grad_fn holds
     cdef object hooks           # dict of tensor hooks of a leaf
     cdef object post_hooks      # dict of post-accumulate-grad hooks
     cdef object versions        # VersionCounter when it is not the storage's
     cdef object retain_handle
+
+cdef class ViewStep:
+    """How a view was made: the operator, its arguments after the tensor, the number of the output, and the steps before."""
+    cdef object op
+    cdef tuple args
+    cdef int output             # -1 where the operator has one output
+    cdef ViewStep before
 
 cdef class TensorBase:
     cdef Storage storage
@@ -80,9 +83,13 @@ cdef class TensorBase:
     cdef int32_t ndim
     cdef uint32_t flags
     cdef int32_t output_nr
+    cdef int32_t creation_meta
+    cdef int64_t view_version   # of a view: the version for which grad_fn holds
     cdef int64_t dims[12]
     cdef NodeBase grad_fn
     cdef AutogradMeta meta
+    cdef TensorBase base        # of a view: the tensor that owns the memory
+    cdef ViewStep step          # of a view: how to get there from `base`
     cdef Wrap wrap
     cdef object big_dims
     cdef dict __dict__

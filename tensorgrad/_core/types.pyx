@@ -1,6 +1,6 @@
 """The layouts of Storage, Tensor, Node and their kin, and how each of them dies.
 
-Objects come from pools (memory.h). A Tensor, a Node and an AutogradMeta may hold up a chain a
+Objects come from pools (memory.h). A Tensor, a Node, an AutogradMeta and a ViewStep may hold up a chain a
 million links long; their deallocators therefore go through a worklist instead of the C stack.
 """
 cimport cython
@@ -21,6 +21,7 @@ cdef extern from "memory.h":
     TG_DEFINE_POOL(tensor)
     TG_DEFINE_POOL(storage)
     TG_DEFINE_POOL(meta)
+    TG_DEFINE_POOL(step)
     TG_DEFINE_POOL(node)
     typedef PyObject *(*tg_new_function)(PyTypeObject *, PyObject *, PyObject *);
     static newfunc tg_new_tensor_slot;      /* Tensor's plain tp_new, before it was wrapped for users */
@@ -63,6 +64,7 @@ cdef extern from "memory.h":
     void tg_install_tensor(object type)
     void tg_install_storage(object type)
     void tg_install_meta(object type)
+    void tg_install_step(object type)
     void tg_install_node(object type)
     void tg_bury(PyObject* o, destructor dealloc) noexcept
     object tg_make(PyObject* type, tuple empty)
@@ -126,6 +128,10 @@ cdef class AutogradMeta:
     pass
 
 
+cdef class ViewStep:
+    pass
+
+
 cdef class TensorBase:
     pass
 
@@ -141,6 +147,7 @@ cdef class NodeBase:
 # ---- how they die -----------------------------------------------------------------------------
 cdef destructor _tensor_dealloc = (<_TypeSlots*><PyObject*>TensorBase).tp_dealloc
 cdef destructor _meta_dealloc = (<_TypeSlots*><PyObject*>AutogradMeta).tp_dealloc
+cdef destructor _step_dealloc = (<_TypeSlots*><PyObject*>ViewStep).tp_dealloc
 cdef destructor _storage_dealloc = (<_TypeSlots*><PyObject*>Storage).tp_dealloc
 cdef destructor _node_dealloc = (<_TypeSlots*><PyObject*>NodeBase).tp_dealloc
 cdef traverseproc _node_traverse = (<_TypeSlots*><PyObject*>NodeBase).tp_traverse
@@ -154,6 +161,10 @@ cdef void bury_tensor(PyObject* o) noexcept:
 
 cdef void bury_meta(PyObject* o) noexcept:
     tg_bury(o, _meta_dealloc)
+
+
+cdef void bury_step(PyObject* o) noexcept:
+    tg_bury(o, _step_dealloc)
 
 
 cdef void free_storage(PyObject* o) noexcept:
@@ -269,10 +280,12 @@ cdef int clear_node(PyObject* o) noexcept:
 tg_install_tensor(TensorBase)
 tg_guard_layout(TensorBase)
 tg_install_meta(AutogradMeta)
+tg_install_step(ViewStep)
 tg_install_storage(Storage)
 tg_install_node(NodeBase)
 (<_TypeSlots*><PyObject*>TensorBase).tp_dealloc = bury_tensor
 (<_TypeSlots*><PyObject*>AutogradMeta).tp_dealloc = bury_meta
+(<_TypeSlots*><PyObject*>ViewStep).tp_dealloc = bury_step
 (<_TypeSlots*><PyObject*>Storage).tp_dealloc = free_storage
 (<_TypeSlots*><PyObject*>NodeBase).tp_dealloc = bury_node
 (<_TypeSlots*><PyObject*>NodeBase).tp_traverse = traverse_node

@@ -11,7 +11,7 @@ from tensorgrad._core.graph cimport accumulator_of, remember_dual
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_CUSTOM_FUNCTION, VIEW_DEFAULT, VIEW_MULTI_OUTPUT,
-    VIEW_NO_GRAD, AutogradMeta, init_node, level_of, meta_of, set_edge, set_node_type, set_output, version_of)
+    VIEW_NO_GRAD, AutogradMeta, ViewStep, init_node, level_of, meta_of, set_edge, set_node_type, set_output, version_of)
 
 from tensorgrad._core.graph import move_retain, short_name
 
@@ -28,62 +28,62 @@ cdef class CopySlices(Node):
 set_node_type(CopySlices)
 
 
-cdef void mark_view(TensorBase out, TensorBase source, object step, int creation):
-    """`out` was made from `source` by `step` = (operator, arguments after the tensor, output number)."""
-    cdef AutogradMeta meta = meta_of(out)
-    cdef AutogradMeta parent = source.meta
+cdef void mark_view(TensorBase out, TensorBase source, object op, tuple args, int output, int creation):
+    """`out` is what `op(source, *args)` gave (as its output number `output`, if that is not negative)."""
+    cdef AutogradMeta meta = source.meta
+    cdef ViewStep step = ViewStep.__new__(ViewStep)
+    step.op, step.args, step.output = op, args, output
     if source.flags & IS_VIEW:
-        meta.base = parent.base
-        meta.view_chain = (step, parent.view_chain)
+        step.before = source.step
+        out.base = source.base
         if creation == VIEW_DEFAULT:
-            creation = parent.creation_meta
+            creation = source.creation_meta
     else:
-        meta.base = source
-        meta.view_chain = (step, None)
-    if parent is not None and parent.versions is not None:
-        meta.versions = parent.versions
-    meta.creation_meta = creation
+        out.base = source
+    out.step = step
+    if meta is not None and meta.versions is not None:
+        meta_of(out).versions = meta.versions
+    out.creation_meta = creation
     out.version = source.version
-    meta.view_version = version_of(out)
+    out.view_version = version_of(out)
     out.flags |= IS_VIEW
 
 
-cdef object replay(object chain, object base):
+cdef object replay(ViewStep step, object base):
     """Apply a chain of view operators to `base`."""
     steps = []
-    while chain is not None:
-        step, chain = chain
+    while step is not None:
         steps.append(step)
-    for op, args, output in reversed(steps):
-        base = op(base, *args)
-        if output >= 0:
-            base = base[output]
+        step = step.before
+    for step in reversed(steps):
+        base = step.op(base, *step.args)
+        if step.output >= 0:
+            base = base[step.output]
     return base
 
 
 cdef int refresh_view(TensorBase x) except -1:
     """Find the history of a view anew when its base or a sibling view has been written since."""
-    cdef AutogradMeta meta = x.meta
     cdef TensorBase fresh
     cdef int before, before_depth
-    if x.version == NULL or meta.view_version == x.version[0]:
+    if x.version == NULL or x.view_version == x.version[0]:
         return 0
-    if meta.base.flags & REQUIRES_GRAD and meta.base.grad_fn is not None:
-        if meta.creation_meta != VIEW_DEFAULT:      # its chain is not all of its history
+    if x.base.flags & REQUIRES_GRAD and x.base.grad_fn is not None:
+        if x.creation_meta != VIEW_DEFAULT:      # its chain is not all of its history
             if not thread_state().grad:
                 return 0
-            _refuse_write(x, meta, "its base or another view of its base has been modified inplace")
+            _refuse_write(x, "its base or another view of its base has been modified inplace")
         before, before_depth = thread_state().grad, thread_state().depth
         thread_state().grad = 1
         thread_state().depth = level_of(x)
         try:
-            fresh = replay(meta.view_chain, meta.base)
+            fresh = replay(x.step, x.base)
         finally:
             thread_state().grad, thread_state().depth = before, before_depth
         move_retain(x.grad_fn, x.output_nr, fresh.grad_fn, fresh.output_nr)
         x.grad_fn, x.output_nr = fresh.grad_fn, fresh.output_nr
         x.flags |= REQUIRES_GRAD
-    meta.view_version = x.version[0]
+    x.view_version = x.version[0]
     return 0
 
 
@@ -106,16 +106,15 @@ cdef int gradient_edge(TensorBase x, NodeBase node, int i) except -1:
 
 cdef int check_inplace(TensorBase x, object op, bint records) except -1:
     """Refuse a write that autograd could not account for, before anything is written."""
-    cdef AutogradMeta meta = x.meta
     if x.flags & INFERENCE and not thread_state().inference:
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
             f"tensor before doing inplace update ('{op.__name__}').")
     if x.flags & IS_VIEW and thread_state().grad:
-        if meta.creation_meta != VIEW_DEFAULT and (records or (x.flags | meta.base.flags) & REQUIRES_GRAD):
-            _refuse_write(x, meta, f"is being modified inplace ('{op.__name__}')")
+        if x.creation_meta != VIEW_DEFAULT and (records or (x.flags | x.base.flags) & REQUIRES_GRAD):
+            _refuse_write(x, f"is being modified inplace ('{op.__name__}')")
         refresh_view(x)
-        if meta.base.flags & REQUIRES_GRAD and meta.base.grad_fn is None:
+        if x.base.flags & REQUIRES_GRAD and x.base.grad_fn is None:
             raise RuntimeError(
                 "a view of a leaf Variable that requires grad is being used in an in-place operation. "
                 f"'{op.__name__}' would overwrite part of a leaf whose gradient is wanted: write under tensorgrad.no_grad(), or "
@@ -128,21 +127,21 @@ cdef int check_inplace(TensorBase x, object op, bint records) except -1:
     return 0
 
 
-cdef int _refuse_write(TensorBase x, AutogradMeta meta, str written) except -1:
+cdef int _refuse_write(TensorBase x, str written) except -1:
     """Say why history cannot account for a write to a view, or to the memory that it shows."""
     cdef str who = f"Output {x.output_nr} of {short_name(x.grad_fn)} is a view" if x.grad_fn is not None else "A view"
-    if meta.creation_meta == VIEW_MULTI_OUTPUT:
+    if x.creation_meta == VIEW_MULTI_OUTPUT:
         raise RuntimeError(
             f"{who} and {written}. This view is the output of a function that returns multiple views. Such functions do not "
             "allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
             .replace("A view and", "A view"))
-    if meta.creation_meta == VIEW_CUSTOM_FUNCTION:
+    if x.creation_meta == VIEW_CUSTOM_FUNCTION:
         raise RuntimeError(
             f"{who} and {written}. This view was created inside a custom Function (or because an input was returned as-is) and "
             "the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, "
             "leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom "
             "Function.")
-    if meta.creation_meta == VIEW_NO_GRAD:
+    if x.creation_meta == VIEW_NO_GRAD:
         mode, block = "no_grad mode", "with grad mode enabled"
     else:
         mode, block = "inference mode", "in normal mode"
@@ -155,7 +154,6 @@ cdef int _refuse_write(TensorBase x, AutogradMeta meta, str written) except -1:
 
 cdef int rebase_history(TensorBase x, NodeBase node, int output_nr) except -1:
     """`node` computed what has just been written into `x`."""
-    cdef AutogradMeta meta = x.meta
     cdef TensorBase base
     cdef CopySlices slices
     cdef int i
@@ -164,7 +162,7 @@ cdef int rebase_history(TensorBase x, NodeBase node, int output_nr) except -1:
         x.grad_fn, x.output_nr = node, output_nr
         x.flags |= REQUIRES_GRAD
         return 0
-    base = meta.base
+    base = x.base
     slices = CopySlices.__new__(CopySlices)
     init_node(slices, None, max(node.n_edges, 1), 1, 0)
     gradient_edge(base, slices, 0)
@@ -172,7 +170,7 @@ cdef int rebase_history(TensorBase x, NodeBase node, int output_nr) except -1:
         if node.edges[i].node != NULL:
             set_edge(slices, i, <NodeBase>node.edges[i].node, node.edges[i].output_nr)
     # The view's own old history hangs on the base: the inner node must not keep it alive beside that.
-    slices.context = (node, meta.view_chain)
+    slices.context = (node, x.step)
     slices.runner = run_copy_slices
     slices.needs = 0xffffffff
     set_output(slices, 0, base)
@@ -180,7 +178,7 @@ cdef int rebase_history(TensorBase x, NodeBase node, int output_nr) except -1:
     base.grad_fn, base.output_nr = slices, 0
     base.flags |= REQUIRES_GRAD
     x.flags |= REQUIRES_GRAD
-    meta.view_version = -1          # the next look at x.grad_fn replays the chain
+    x.view_version = -1          # the next look at x.grad_fn replays the chain
     refresh_view(x)
     return 0
 
@@ -207,11 +205,11 @@ cdef int set_tangent(TensorBase x, TensorBase tangent, bint written) except -1:
     if x.wrap is None:
         remember_dual(x)
     if written and x.flags & IS_VIEW and meta.tangent is None:
-        base = meta.base
+        base = x.base
         if base.meta is None or base.meta.tangent is None:
             meta_of(base).tangent = call1(op_zeros_like, base)
             base.flags |= HAS_TANGENT
-        meta.tangent = replay(meta.view_chain, base.meta.tangent)
+        meta.tangent = replay(x.step, base.meta.tangent)
     if written and meta.tangent is not None:
         call2(op_copy_, meta.tangent, tangent)
     else:

@@ -304,4 +304,6 @@ cdef int take_over(TensorBase self, TensorBase source) except -1:
     set_geometry(self, source.ndim, source.shape, source.strides)
     self.flags, self.version, self.meta = source.flags, source.version, source.meta
     self.grad_fn, self.output_nr = source.grad_fn, source.output_nr
+    self.base, self.step = source.base, source.step
+    self.creation_meta, self.view_version = source.creation_meta, source.view_version
     return 0
