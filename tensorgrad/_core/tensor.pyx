@@ -35,9 +35,18 @@ cdef Operator op_gt = handle("gt"), op_ge = handle("ge")
 cdef Operator op_add_ = handle("add_"), op_sub_ = handle("sub_"), op_mul_ = handle("mul_"), op_div_ = handle("div_")
 cdef Operator op_pow_ = handle("pow_"), op_floor_divide_ = handle("floor_divide_"), op_remainder_ = handle("remainder_")
 cdef Operator op_and_ = handle("bitwise_and_"), op_or_ = handle("bitwise_or_"), op_xor_ = handle("bitwise_xor_")
-cdef Operator op_detach = handle("detach"), op_select = handle("select"), op_unbind = handle("unbind")
+cdef Operator op_detach = handle("detach"), op_unbind = handle("unbind")
 cdef Operator op_getitem = handle("__getitem__"), op_setitem = handle("__setitem__"), op_to = handle("to")
 cdef Operator op_scalar_tensor = handle("scalar_tensor")
+
+
+cdef Views _views = NULL
+
+
+cdef void set_views(Views views):
+    """Indexing is an operator, and lives above."""
+    global _views
+    _views = views
 
 
 # What Python-level parts of the library provide once they are imported (tensorgrad/__init__.py sets them).
@@ -552,15 +561,8 @@ cdef class Tensor(TensorBase):
         return bool(call1(handle("any"), call2(op_eq, self, element)).item())
 
     def __getitem__(self, index):
-        cdef TensorBase x = self
-        if type(index) is int:
-            if x.ndim == 0:
-                raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
-                                 "convert a 0-dim tensor to a number".replace(" in Python or `tensor.item<T>()` in C++", ""))
-            if not -x.shape[0] <= <int64_t>index < x.shape[0]:
-                raise IndexError(f"index {index} is out of bounds for dimension 0 with size {x.shape[0]}")
-            return call3(op_select, self, 0, index)
-        return services["getitem"](self, index)
+        cdef object view = _views(self, index)
+        return services["getitem"](self, index) if view is None else view
 
     def __setitem__(self, index, value):
         services["setitem"](self, index, value)

@@ -163,6 +163,7 @@ cdef void contiguous_strides(int ndim, const int64_t* shape, int64_t* strides) n
 cdef void bump(TensorBase x, object writer)
 cdef int64_t version_of(TensorBase x) noexcept
 cdef tuple shape_tuple(TensorBase x)
+cdef tuple int_tuple(int n, const int64_t* values)
 cdef void set_tensor_type(object tensor_type, object size_type)
 cdef void set_node_type(object node_type)
 cdef object tensor_type

@@ -7,6 +7,7 @@ cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.exc cimport PyErr_Fetch, PyErr_Restore
 from cpython.ref cimport Py_INCREF, Py_XDECREF
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
@@ -51,6 +52,9 @@ cdef extern from "memory.h":
     static inline PyObject *tg_make(PyObject *type, PyObject *empty) {
         return ((PyTypeObject *)type)->tp_new((PyTypeObject *)type, empty, NULL);
     }
+    static inline PyObject *tg_alloc_items(PyObject *type, Py_ssize_t n) {
+        return ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, n);
+    }
     static inline int tg_is_heap_type(PyObject *o) { return Py_TYPE(o)->tp_flags & Py_TPFLAGS_HEAPTYPE ? 1 : 0; }
     static inline PyObject *tg_type_of(PyObject *o) { return (PyObject *)Py_TYPE(o); }
     """
@@ -69,6 +73,7 @@ cdef extern from "memory.h":
     void tg_bury(PyObject* o, destructor dealloc) noexcept
     object tg_make(PyObject* type, tuple empty)
     object tg_make_tensor(PyObject* type, tuple empty)
+    object tg_alloc_items(PyObject* type, Py_ssize_t n)
     void tg_keep_new(object type)
     void tg_guard_layout(object type)
     int tg_is_heap_type(PyObject* o) noexcept
@@ -484,14 +489,31 @@ cdef int64_t version_of(TensorBase x) noexcept:
     return 0 if x.version == NULL else x.version[0]
 
 
+cdef tuple int_tuple(int n, const int64_t* values):
+    cdef tuple result = PyTuple_New(n)
+    cdef object item
+    cdef int i
+    for i in range(n):
+        item = values[i]
+        Py_INCREF(item)
+        PyTuple_SET_ITEM(result, i, item)
+    return result
+
+
 cdef object size_from(int ndim, const int64_t* dims):
-    cdef int d
-    return _size_type([dims[d] for d in range(ndim)])
+    """A Size: a subclass of tuple that adds no field, filled as a tuple is."""
+    cdef object result = tg_alloc_items(<PyObject*>_size_type, ndim)
+    cdef object item
+    cdef int i
+    for i in range(ndim):
+        item = dims[i]
+        Py_INCREF(item)
+        PyTuple_SET_ITEM(result, i, item)
+    return result
 
 
 cdef tuple shape_tuple(TensorBase x):
-    cdef int d
-    return tuple([x.shape[d] for d in range(x.ndim)])
+    return int_tuple(x.ndim, x.shape)
 
 
 # ---- nodes ------------------------------------------------------------------------------------

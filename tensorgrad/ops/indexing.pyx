@@ -1,10 +1,13 @@
 """Reading and writing by index: ints and slices become views, tensors become gathers and scatters."""
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
 from tensorgrad._core.dtype cimport CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, dtype_of
+from tensorgrad._core.dispatch cimport invoke
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.primitives cimport SCATTER_ADD, SCATTER_SET
+from tensorgrad._core.tensor cimport set_views
 from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, device_of, empty, new_tensor, shape_tuple
 
 import operator as py_operator
@@ -21,6 +24,7 @@ expand, reshape, permute, movedim, arange = (handle(n) for n in ("expand", "resh
 where, zeros, copy_, scalar_tensor = (handle(n) for n in ("where", "zeros", "copy_", "scalar_tensor"))
 slice_backward, index_select, index_add = (handle(n) for n in ("slice_backward", "index_select", "index_add"))
 cdef Operator zeros_like = handle("zeros_like"), broadcast_tensors = handle("broadcast_tensors"), clone = handle("clone")
+cdef Operator fill_ = handle("fill_")
 cdef Operator masked_fill = handle("masked_fill"), sum_ = handle("sum")
 
 # Set by the interop layer: what turns a list or array into an index tensor.
@@ -125,6 +129,110 @@ cdef list _mask_indices(TensorBase mask, TensorBase x, int dim):
     return [select(places, 1, d) for d in range(mask.ndim)]
 
 
+cdef extern from "Python.h":
+    enum: PY_SSIZE_T_MAX
+    ctypedef struct PySliceObject:
+        PyObject* start
+        PyObject* stop
+        PyObject* step
+
+
+cdef inline bint _plain(PyObject* x) noexcept:
+    return <object>x is None or type(<object>x) is int
+
+
+cdef bint _only_views(TensorBase x, tuple items) noexcept:
+    """Whether all items are exact ints, slices of such, None or one ..., and not too many."""
+    cdef PySliceObject* s
+    cdef int taken = 0, dots = 0
+    for item in items:
+        if type(item) is int:
+            taken += 1
+        elif type(item) is slice:
+            s = <PySliceObject*><PyObject*>item
+            if not (_plain(s.start) and _plain(s.stop) and _plain(s.step)):
+                return False
+            taken += 1
+        elif item is Ellipsis:
+            dots += 1
+        elif item is not None:
+            return False
+    return dots <= 1 and taken <= x.ndim and x.ndim + <Py_ssize_t>len(items) < 64
+
+
+cdef TensorBase _cut(TensorBase x, int dim, object item):
+    """One slice of one dimension; the whole of it is no slice at all."""
+    cdef PyObject* a[5]
+    cdef PySliceObject* s = <PySliceObject*><PyObject*>item
+    cdef object step = 1 if <object>s.step is None else <object>s.step
+    cdef object d = dim
+    if step <= 0:
+        raise ValueError("step must be greater than zero")
+    if <object>s.stop is None and step == 1 and (<object>s.start is None or <object>s.start == 0):
+        return x
+    a[0], a[1], a[2], a[3], a[4] = <PyObject*>x, <PyObject*>d, s.start, s.stop, <PyObject*>step
+    return invoke(slice_, a)
+
+
+cdef TensorBase _only_at(TensorBase x, int dim, object item):
+    """One index of one dimension."""
+    cdef PyObject* a[3]
+    cdef object d = dim
+    cdef Py_ssize_t i
+    try:
+        i = item
+    except OverflowError:
+        i = PY_SSIZE_T_MAX
+    if i < -x.shape[dim] or i >= x.shape[dim]:
+        raise IndexError(f"index {item} is out of bounds for dimension {dim} with size {x.shape[dim]}")
+    a[0], a[1], a[2] = <PyObject*>x, <PyObject*>d, <PyObject*>item
+    return invoke(select, a)
+
+
+cdef TensorBase _views(TensorBase x, tuple items):
+    cdef TensorBase result = x
+    cdef PyObject* a[2]
+    cdef object place
+    cdef int dim = 0, taken = 0
+    for item in items:
+        taken += item is not None and item is not Ellipsis
+    for item in items:
+        if type(item) is int:
+            result = _only_at(result, dim, item)
+        elif type(item) is slice:
+            result = _cut(result, dim, item)
+            dim += 1
+        elif item is None:
+            place = dim
+            a[0], a[1] = <PyObject*>result, <PyObject*>place
+            result = invoke(unsqueeze, a)
+            dim += 1
+        else:
+            dim += x.ndim - taken
+    return result
+
+
+cdef TensorBase _view_at(TensorBase x, object items):
+    """The view that `items` name (`x` itself for all of it), or None where they hold index tensors, say."""
+    if type(items) is not tuple:
+        items = (items,)
+    return _views(x, <tuple>items) if _only_views(x, <tuple>items) else None
+
+
+cdef object getitem_views(object x, object items):
+    """``x[items]`` where that is a view and nothing else, or None."""
+    cdef TensorBase view
+    if type(items) is int:
+        if (<TensorBase>x).ndim == 0:
+            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to a number")
+        return _only_at(<TensorBase>x, 0, items)
+    view = _view_at(<TensorBase>x, items)
+    return alias(x) if view is x else view
+
+
+set_views(getitem_views)
+
+
 def getitem(x, items):
     """``x[items]``."""
     view, indices = _view_part(x, items)
@@ -136,7 +244,13 @@ def getitem(x, items):
 def setitem(x, items, value):
     """``x[items] = value``."""
     cdef TensorBase t
-    view, indices = _view_part(x, items)
+    cdef list indices = []
+    cdef object view = _view_at(x, items)
+    if view is None:
+        view, indices = _view_part(x, items)
+    if type(value) in (float, int, bool) and not indices:
+        fill_(view, value)
+        return
     if not isinstance(value, TensorBase):
         if isinstance(value, (bool, int, float, complex)):
             value = scalar_tensor(value, dtype=x.dtype, device=device_of(x))

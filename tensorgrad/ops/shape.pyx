@@ -1,11 +1,16 @@
 """Operators that change how elements are arranged: views, and the copies that views cannot express."""
-from libc.stdint cimport int64_t
+from cpython.object cimport PyObject
+from libc.stdint cimport INT64_MAX, int64_t
+from libc.string cimport memcmp, memcpy
 
 from tensorgrad._core cimport primitives
+from tensorgrad._core.dispatch cimport Overload, compile_overload, invoke, native, run
 from tensorgrad._core.dtype cimport CAT_COMPLEX, TG_C64, TG_C128, TG_F32, TG_F64, dtype_of, promote
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport TensorBase, empty, new_tensor
+from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, int_tuple, new_tensor
+
+import warnings
 
 from tensorgrad._core.dispatch import composite, operator
 from tensorgrad._core.size import Size
@@ -36,6 +41,20 @@ cdef TensorBase strided(TensorBase x, list shape, list strides, int64_t offset):
     return new_tensor(x.storage, x.dtype, n, s, t, offset)
 
 
+cdef int read_sizes(object sizes, int64_t* into) except -1:
+    """A tuple of ints as C numbers; returns how many."""
+    cdef int i, n = <int>len(<tuple>sizes)
+    if n > 64:
+        raise RuntimeError(f"tensors have at most 64 dimensions, got {n}")
+    for i in range(n):
+        into[i] = <object>(<tuple>sizes)[i]
+    return n
+
+
+cdef TensorBase with_geometry(TensorBase x, int ndim, const int64_t* shape, const int64_t* strides):
+    return new_tensor(x.storage, x.dtype, ndim, shape, strides, x.offset)
+
+
 cdef list sizes_of(TensorBase x):
     return [x.shape[d] for d in range(x.ndim)]
 
@@ -45,12 +64,11 @@ cdef list strides_of(TensorBase x):
 
 
 # ---- view and reshape ----------------------------------------------------------------------------------
-cdef list infer_size(object size, int64_t numel):
-    """The shape with a -1 resolved, or PyTorch's error."""
-    cdef list shape = list(size)
+cdef int infer_sizes(object size, int64_t numel, int64_t* shape) except -1:
+    """The shape with a -1 resolved, or PyTorch's error; returns its length."""
     cdef int64_t known = 1
-    cdef int unknown = -1, i
-    for i in range(len(shape)):
+    cdef int unknown = -1, i, n = read_sizes(size, shape)
+    for i in range(n):
         if shape[i] == -1:
             if unknown >= 0:
                 raise RuntimeError("only one dimension can be inferred")
@@ -66,23 +84,25 @@ cdef list infer_size(object size, int64_t numel):
         shape[unknown] = numel // known
     elif unknown >= 0 or known != numel:
         raise RuntimeError(f"shape '{list(size)}' is invalid for input of size {numel}")
-    return shape
+    return n
 
 
-cdef list view_strides(TensorBase x, list shape):
-    """Strides under which x's memory shows `shape`, or None: each run of dimensions that memory holds as one
-    must be cut at the same places."""
-    cdef list strides = [0] * len(shape)
-    cdef int64_t run = 1, base, left
-    cdef int d, v = <int>len(shape) - 1
-    if x.numel == 0:
-        step = 1
-        for d in range(<int>len(shape) - 1, -1, -1):
+cdef list infer_size(object size, int64_t numel):
+    cdef int64_t shape[64]
+    cdef int n = infer_sizes(tuple(size), numel, shape)
+    return [shape[i] for i in range(n)]
+
+
+cdef bint view_strides(TensorBase x, int n, const int64_t* shape, int64_t* strides) noexcept:
+    """Strides under which x's memory shows `shape`; False if there are none: each run of dimensions that memory
+    holds as one must be cut at the same places."""
+    cdef int64_t run = 1, base, left, step = 1
+    cdef int d, v = n - 1
+    if x.numel == 0 or x.ndim == 0 or x.flags & CONTIGUOUS:
+        for d in range(n - 1, -1, -1):
             strides[d] = step
             step *= max(shape[d], 1)
-        return strides
-    if x.ndim == 0:
-        return [1] * len(shape)
+        return True
     base = x.strides[x.ndim - 1]
     for d in range(x.ndim - 1, -1, -1):
         run *= x.shape[d]
@@ -91,29 +111,31 @@ cdef list view_strides(TensorBase x, list shape):
             step = base
             while v >= 0 and (left > 1 or shape[v] == 1):
                 if shape[v] == 0 or left % shape[v]:
-                    return None
+                    return False
                 strides[v] = step
                 step *= shape[v]
                 left //= shape[v]
                 v -= 1
             if left != 1:
-                return None
+                return False
             if d > 0:
                 base = x.strides[d - 1]
                 run = 1
-    return strides if v < 0 else None
+    return v < 0
 
 
-def _view(TensorBase self, size):
-    cdef list shape = infer_size(size, self.numel)
-    cdef list strides = view_strides(self, shape)
-    if strides is None:
+cdef object _view(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    cdef int n = infer_sizes(<object>a[1], self.numel, shape)
+    if not view_strides(self, n, shape, strides):
         raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension spans across "
                            "two contiguous subspaces). Use .reshape(...) instead.")
-    return strided(self, shape, strides, self.offset)
+    return with_geometry(self, n, shape, strides)
 
 
-operator("view(Tensor self, Size size)", _view, view=True, vjp={"self": lambda grad, self_shape: reshape(grad, self_shape)},
+operator("view(Tensor self, Size size)", native(_view), view=True, vjp={"self": lambda grad, self_shape: reshape(grad, self_shape)},
          jvp="linear", function=False, samples=lambda make: [((make(2, 6), (3, 4)), {}), ((make(4), (2, -1)), {})],
          reference="self.reshape(size)", doc="""The same memory under another shape; one size may be -1.
 
@@ -156,7 +178,24 @@ composite("view_as(Tensor self, Tensor other)", lambda self, other: view(self, o
           doc="The same memory under the shape of another tensor.",
           samples=lambda make: [((make(2, 6), make(3, 4, requires_grad=False)), {})],
           reference="self.reshape(other.shape)")
-composite("reshape(Tensor self, Size shape)", lambda self, shape: _reshape(self, shape), reference="self.reshape(shape)",
+cdef object view_as_shape(TensorBase x, int n, const int64_t* shape):
+    """`x` under a shape of as many elements: a view where the memory allows it, else of a copy."""
+    cdef int64_t strides[64]
+    cdef PyObject* a[2]
+    cdef object size = int_tuple(n, shape)
+    if not view_strides(x, n, shape, strides):
+        x = packed_clone(x)
+    a[0], a[1] = <PyObject*>x, <PyObject*>size
+    return invoke(view, a)
+
+
+cdef object _reshape(PyObject** a):
+    cdef int64_t shape[64]
+    cdef int n = infer_sizes(<object>a[1], (<TensorBase>a[0]).numel, shape)
+    return view_as_shape(<TensorBase>a[0], n, shape)
+
+
+composite("reshape(Tensor self, Size shape)", native(_reshape), reference="self.reshape(shape)",
           samples=lambda make: [((make(2, 6), (3, 4)), {}), ((make(3, 4).t(), (2, 6)), {})],
           doc="""The elements in another shape: a view where the memory allows it, else a copy.
 
@@ -168,35 +207,35 @@ composite("reshape(Tensor self, Size shape)", lambda self, shape: _reshape(self,
     """)
 
 
-def _reshape(TensorBase self, size):
-    cdef list shape = infer_size(size, self.numel)
-    if view_strides(self, shape) is not None:
-        return view(self, tuple(shape))
-    return view(packed_clone(self), tuple(shape))
-
-
 composite("reshape_as(Tensor self, Tensor other)", lambda self, other: reshape(self, other.shape), function=False,
           doc="The elements in the shape of another tensor.",
           samples=lambda make: [((make(2, 6), make(3, 4, requires_grad=False)), {})],
           reference="self.reshape(other.shape)")
-composite("flatten(Tensor self, Dim start_dim=0, Dim end_dim=-1)", lambda self, start_dim, end_dim: _flatten(self, start_dim, end_dim),
-          reference="self.reshape(self.shape[:start_dim] + (-1,) + self.shape[end_dim % self.ndim + 1:])",
-          samples=lambda make: [((make(2, 3, 4),), {}), ((make(2, 3, 4), 1), {})],
-          doc="Several neighbouring dimensions made into one.")
-
-
-def _flatten(TensorBase self, int start, int end):
+cdef object _flatten(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int start = <object>a[1], end = <object>a[2]
+    cdef int64_t shape[64]
+    cdef int d, n = 0
     if self.ndim == 0:
-        return reshape(self, (1,))
+        shape[0] = 1
+        return view_as_shape(self, 1, shape)
     if start > end:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     if start == end:
         return self
-    shape = sizes_of(self)
-    n = 1
-    for d in range(start, end + 1):
-        n *= shape[d]
-    return reshape(self, tuple(shape[:start] + [n] + shape[end + 1:]))
+    for d in range(self.ndim):
+        if start < d <= end:
+            shape[n - 1] *= self.shape[d]
+        else:
+            shape[n] = self.shape[d]
+            n += 1
+    return view_as_shape(self, n, shape)
+
+
+composite("flatten(Tensor self, Dim start_dim=0, Dim end_dim=-1)", native(_flatten),
+          reference="self.reshape(self.shape[:start_dim] + (-1,) + self.shape[end_dim % self.ndim + 1:])",
+          samples=lambda make: [((make(2, 3, 4),), {}), ((make(2, 3, 4), 1), {})],
+          doc="Several neighbouring dimensions made into one.")
 
 
 composite("unflatten(Tensor self, Dim dim, Size sizes)", lambda self, dim, sizes: _unflatten(self, dim, sizes),
@@ -214,30 +253,34 @@ composite("ravel(Tensor self)", lambda self: reshape(self, (-1,)), reference="se
 
 
 # ---- expand --------------------------------------------------------------------------------------------
-def _expand(TensorBase self, size, implicit):
-    cdef list shape = list(size), strides = []
-    cdef int shift = <int>len(shape) - self.ndim, d
+cdef object _expand(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef object size = <object>a[1]
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    cdef int64_t n
+    cdef int ndim = read_sizes(size, shape), shift = ndim - self.ndim, d
     if shift < 0:
         raise RuntimeError(f"expand(tensor of shape {sizes_of(self)}, size={list(size)}): the number of sizes provided "
-                           f"({len(shape)}) must be greater or equal to the number of dimensions in the tensor ({self.ndim})")
-    for d in range(len(shape)):
+                           f"({ndim}) must be greater or equal to the number of dimensions in the tensor ({self.ndim})")
+    for d in range(ndim):
         if d < shift:
             if shape[d] < 0:
                 raise RuntimeError(f"The expanded size of the tensor ({shape[d]}) isn't allowed in a leading, non-existing "
                                    f"dimension {d}")
-            strides.append(0)
+            strides[d] = 0
             continue
         n = self.shape[d - shift]
         if shape[d] == -1:
             shape[d] = n
         if n == shape[d]:
-            strides.append(self.strides[d - shift])
+            strides[d] = self.strides[d - shift]
         elif n == 1:
-            strides.append(0)
+            strides[d] = 0
         else:
             raise RuntimeError(f"The expanded size of the tensor ({shape[d]}) must match the existing size ({n}) at non-singleton "
                                f"dimension {d}.  Target sizes: {list(size)}.  Tensor sizes: {sizes_of(self)}")
-    return strided(self, shape, strides, self.offset)
+    return with_geometry(self, ndim, shape, strides)
 
 
 def _expand_batch(batch_size, in_dims, self, size, implicit):
@@ -248,7 +291,7 @@ def _expand_batch(batch_size, in_dims, self, size, implicit):
     return expand(x, (batch_size, *size)), 0
 
 
-operator("expand(Tensor self, Size size, *, bool implicit=False)", _expand, view=True, batch=_expand_batch,
+operator("expand(Tensor self, Size size, *, bool implicit=False)", native(_expand), view=True, batch=_expand_batch,
          vjp={"self": lambda grad, self_shape: sum_to_size(grad, self_shape)}, jvp="linear", function=False,
          samples=lambda make: [((make(3, 1), (3, 4)), {}), ((make(3), (2, 3)), {})], reference="np.broadcast_to(self, size)",
          doc="A view in which dimensions of size one are repeated, without memory of their own.")
@@ -276,12 +319,18 @@ def _sum_to(TensorBase self, size):
 
 
 # ---- order of dimensions ---------------------------------------------------------------------------------
-def _permute(TensorBase self, dims):
-    if len(dims) != self.ndim:
-        raise RuntimeError(f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
-                           f"ordering of dimensions i.e. input.dim() = {self.ndim} is not equal to len(dims) = {len(dims)}"
-                           .replace("(sparse_coo)", ""))
-    return strided(self, [self.shape[d] for d in dims], [self.strides[d] for d in dims], self.offset)
+cdef object _permute(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int64_t order[64]
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    cdef int d, n = read_sizes(<object>a[1], order)
+    if n != self.ndim:
+        raise RuntimeError(f"permute(): number of dimensions in the tensor input does not match the length of the desired "
+                           f"ordering of dimensions i.e. input.dim() = {self.ndim} is not equal to len(dims) = {n}")
+    for d in range(n):
+        shape[d], strides[d] = self.shape[order[d]], self.strides[order[d]]
+    return with_geometry(self, n, shape, strides)
 
 
 def _inverse(dims):
@@ -295,29 +344,37 @@ def _permute_batch(batch_size, in_dims, self, dims):
     return permute(movedim(self, in_dims[0], 0), (0, *[d + 1 for d in dims])), 0
 
 
-operator("permute(Tensor self, Dims dims)", _permute, view=True, batch=_permute_batch,
+operator("permute(Tensor self, Dims dims)", native(_permute), view=True, batch=_permute_batch,
          vjp={"self": lambda grad, dims: permute(grad, _inverse(dims))}, jvp="linear", reference="np.transpose(self, dims)",
          samples=lambda make: [((make(2, 3, 4), (2, 0, 1)), {})], doc="The dimensions in another order, as a view.")
 
 
-def _transpose(TensorBase self, int dim0, int dim1):
-    cdef list shape = sizes_of(self), strides = strides_of(self)
-    if shape:
-        shape[dim0], shape[dim1] = shape[dim1], shape[dim0]
-        strides[dim0], strides[dim1] = strides[dim1], strides[dim0]
-    return strided(self, shape, strides, self.offset)
+cdef TensorBase transposed(TensorBase self, int dim0, int dim1):
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    memcpy(shape, self.shape, self.ndim * sizeof(int64_t))
+    memcpy(strides, self.strides, self.ndim * sizeof(int64_t))
+    if self.ndim:
+        shape[dim0], shape[dim1] = self.shape[dim1], self.shape[dim0]
+        strides[dim0], strides[dim1] = self.strides[dim1], self.strides[dim0]
+    return with_geometry(self, self.ndim, shape, strides)
 
 
-operator("transpose(Tensor self, Dim dim0, Dim dim1)", _transpose, view=True,
+cdef object _transpose(PyObject** a):
+    return transposed(<TensorBase>a[0], <object>a[1], <object>a[2])
+
+
+operator("transpose(Tensor self, Dim dim0, Dim dim1)", native(_transpose), view=True,
          vjp={"self": lambda grad, dim0, dim1: transpose(grad, dim0, dim1)}, jvp="linear", aliases=("swapaxes", "swapdims"),
          reference="np.swapaxes(self, dim0, dim1)", samples=lambda make: [((make(2, 3, 4), 0, -1), {})],
          doc="Two dimensions exchanged, as a view.")
 
 
-def _t(TensorBase self):
+cdef object _t(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
     if self.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
-    return strided(self, sizes_of(self)[::-1], strides_of(self)[::-1], self.offset)
+    return transposed(self, 0, self.ndim - 1)
 
 
 def _t_batch(batch_size, in_dims, self):
@@ -325,10 +382,25 @@ def _t_batch(batch_size, in_dims, self):
     return (transpose(x, 1, 2) if x.ndim == 3 else x), 0
 
 
-operator("t(Tensor self)", _t, view=True, batch=_t_batch, vjp={"self": lambda grad: handle("t")(grad)}, jvp="linear",
+operator("t(Tensor self)", native(_t), view=True, batch=_t_batch, vjp={"self": lambda grad: handle("t")(grad)}, jvp="linear",
          reference="self.T", samples=lambda make: [((make(2, 3),), {}), ((make(3),), {})],
          doc="A matrix transposed, as a view; a vector or scalar as it is.")
-composite("T(Tensor self)", lambda self: _reversed(self), method="property", function=False, reference="self.T",
+cdef object _reversed(PyObject** a):
+    cdef PyObject* b[2]
+    cdef int64_t order[64]
+    cdef int d, n = (<TensorBase>a[0]).ndim
+    if n != 2 and n != 0:
+        warnings.warn("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
+                      "an error in a future release. Consider `x.mT` to transpose batches of matrices or "
+                      "`x.permute(*range(x.ndim)[::-1])` to reverse the dimensions of a tensor.", stacklevel=2)
+    for d in range(n):
+        order[d] = n - 1 - d
+    dims = int_tuple(n, order)
+    b[0], b[1] = a[0], <PyObject*>dims
+    return invoke(permute, b)
+
+
+composite("T(Tensor self)", native(_reversed), method="property", function=False, reference="self.T",
           samples=lambda make: [((make(2, 3),), {})], doc="The dimensions in reverse order, as a view; of a matrix its transpose.")
 composite("mT(Tensor self)", lambda self: _matrix_transpose(self, "mT"), method="property", function=False,
           reference="np.swapaxes(self, -1, -2)", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3, 4),), {})],
@@ -341,15 +413,6 @@ composite("adjoint(Tensor self)", lambda self: handle("conj")(_matrix_transpose(
           doc="The last two dimensions exchanged, and conjugated: the function of `mH`.")
 composite("H(Tensor self)", lambda self: _adjoint(self), method="property", function=False, reference="np.conj(self.T)",
           samples=lambda make: [((make(2, 3),), {})], doc="A matrix transposed and conjugated.")
-
-
-def _reversed(self):
-    if self.ndim != 2 and self.ndim != 0:
-        import warnings
-        warnings.warn("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
-                      "an error in a future release. Consider `x.mT` to transpose batches of matrices or "
-                      "`x.permute(*range(x.ndim)[::-1])` to reverse the dimensions of a tensor.", stacklevel=2)
-    return permute(self, tuple(range(self.ndim))[::-1])
 
 
 def _matrix_transpose(self, name):
@@ -381,34 +444,73 @@ def _movedim(TensorBase self, source, destination):
 
 
 # ---- dimensions of size one --------------------------------------------------------------------------------
-def _squeeze_dims(TensorBase self, dims):
-    keep = [d for d in range(self.ndim) if self.shape[d] != 1 or d not in dims]
-    return strided(self, [self.shape[d] for d in keep], [self.strides[d] for d in keep], self.offset)
+cdef object _squeeze_dims(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int64_t dims[64]
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    cdef int n_dims = read_sizes(<object>a[1], dims), d, i, n = 0
+    for d in range(self.ndim):
+        if self.shape[d] == 1:
+            for i in range(n_dims):
+                if dims[i] == d:
+                    break
+            else:
+                i = -1
+            if i >= 0:
+                continue
+        shape[n], strides[n] = self.shape[d], self.strides[d]
+        n += 1
+    return with_geometry(self, n, shape, strides)
 
 
-composite("squeeze(Tensor self)",
-          lambda self: squeeze(self, tuple([d for d in range(self.ndim) if self.size(d) == 1])),
-          reference="np.squeeze(self)", samples=lambda make: [((make(1, 3, 1),), {})],
+cdef object _squeeze_all(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int64_t ones[64]
+    cdef PyObject* b[2]
+    cdef int d, n = 0
+    for d in range(self.ndim):
+        if self.shape[d] == 1:
+            ones[n] = d
+            n += 1
+    dims = int_tuple(n, ones)
+    b[0], b[1] = a[0], <PyObject*>dims
+    return run(squeeze_dims, b)
+
+
+composite("squeeze(Tensor self)", native(_squeeze_all), reference="np.squeeze(self)", samples=lambda make: [((make(1, 3, 1),), {})],
           doc="Without the dimensions of size one (all, or the named ones), as a view.")
-operator("squeeze(Tensor self, Dims dim)", _squeeze_dims, view=True,
+operator("squeeze(Tensor self, Dims dim)", native(_squeeze_dims), view=True,
          vjp={"self": lambda grad, self_shape: reshape(grad, self_shape)}, jvp="linear",
          samples=lambda make: [((make(1, 3, 1), 0), {})], reference="np.squeeze(self, dim)")
+cdef Overload squeeze_dims = squeeze.overloads[1]
+compile_overload(squeeze_dims)
 
 
-def _unsqueeze(TensorBase self, int dim):
-    cdef list shape = sizes_of(self), strides = strides_of(self)
-    strides.insert(dim, shape[dim] * strides[dim] if dim < self.ndim else 1)
-    shape.insert(dim, 1)
-    return strided(self, shape, strides, self.offset)
+cdef TensorBase unsqueezed(TensorBase self, int dim):
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    cdef int d
+    if self.ndim == 64:
+        raise RuntimeError("tensors have at most 64 dimensions, got 65")
+    for d in range(self.ndim):
+        shape[d + (d >= dim)], strides[d + (d >= dim)] = self.shape[d], self.strides[d]
+    shape[dim] = 1
+    strides[dim] = self.shape[dim] * self.strides[dim] if dim < self.ndim else 1
+    return with_geometry(self, self.ndim + 1, shape, strides)
 
 
-operator("unsqueeze(Tensor self, NewDim dim)", _unsqueeze, view=True, vjp={"self": lambda grad, dim: squeeze(grad, dim)},
+cdef object _unsqueeze(PyObject** a):
+    return unsqueezed(<TensorBase>a[0], <object>a[1])
+
+
+operator("unsqueeze(Tensor self, NewDim dim)", native(_unsqueeze), view=True, vjp={"self": lambda grad, dim: squeeze(grad, dim)},
          jvp="linear", samples=lambda make: [((make(2, 3), 1), {}), ((make(3), -1), {})], reference="np.expand_dims(self, dim)",
          doc="A dimension of size one inserted, as a view.")
 
 
 # ---- parts ----------------------------------------------------------------------------------------------------
-def _select(TensorBase self, int dim, int64_t index):
+cdef TensorBase selected(TensorBase self, int dim, int64_t index):
     cdef int64_t shape[64]
     cdef int64_t strides[64]
     cdef int64_t size
@@ -427,7 +529,11 @@ def _select(TensorBase self, int dim, int64_t index):
     return new_tensor(self.storage, self.dtype, n, shape, strides, self.offset + index * self.strides[dim])
 
 
-operator("select(Tensor self, Dim dim, int index)", _select, view=True,
+cdef object _select(PyObject** a):
+    return selected(<TensorBase>a[0], <object>a[1], <object>a[2])
+
+
+operator("select(Tensor self, Dim dim, int index)", native(_select), view=True,
          vjp={"self": lambda grad, self_shape, dim, index: select_backward(grad, self_shape, dim, index)}, jvp="linear",
          reference="np.take(self, index, dim)", samples=lambda make: [((make(3, 4), 0, 1), {}), ((make(3, 4), 1, -1), {})],
          doc="One index of one dimension, as a view without that dimension.")
@@ -445,7 +551,7 @@ cdef TensorBase zeros_for(TensorBase grad, object shape):
 
 def _select_backward(TensorBase grad, shape, int dim, index):
     cdef TensorBase out = zeros_for(grad, shape)
-    primitives.copy(_select(out, dim, index), grad)
+    primitives.copy(selected(out, dim, index), grad)
     return out
 
 
@@ -462,21 +568,32 @@ operator("select_backward(Tensor grad_output, Size input_sizes, int dim, int ind
          doc="Zeros of a shape, but for one index of one dimension: the transpose of `select`.")
 
 
-def _slice(TensorBase self, int dim, start, end, int64_t step):
-    cdef int64_t size, a, b
-    cdef list shape = sizes_of(self), strides = strides_of(self)
+cdef TensorBase part(TensorBase self, int dim, int64_t start, int64_t end, int64_t step):
+    """Every `step`-th index from `start` below `end`; both are clipped as Python clips them."""
+    cdef int64_t shape[64]
+    cdef int64_t strides[64]
+    cdef int64_t size
     if self.ndim == 0:
         raise RuntimeError("slice() cannot be applied to a 0-dim tensor.")
     if step <= 0:
         raise RuntimeError("slice step must be positive")
-    size = shape[dim]
-    a, b, _ = slice(start, end, 1).indices(size)
-    shape[dim] = max(0, (b - a + step - 1) // step)
+    size = self.shape[dim]
+    start = min(max(start + size if start < 0 else start, 0), size)
+    end = min(max(end + size if end < 0 else end, 0), size)
+    memcpy(shape, self.shape, self.ndim * sizeof(int64_t))
+    memcpy(strides, self.strides, self.ndim * sizeof(int64_t))
+    shape[dim] = (end - start + step - 1) // step if end > start else 0
     strides[dim] *= step
-    return strided(self, shape, strides, self.offset + (a * self.strides[dim] if size else 0))
+    return new_tensor(self.storage, self.dtype, self.ndim, shape, strides, self.offset + (start * self.strides[dim] if size else 0))
 
 
-operator("slice(Tensor self, Dim dim=0, int? start=None, int? end=None, int step=1)", _slice, view=True,
+cdef object _slice(PyObject** a):
+    cdef int64_t start = 0 if <object>a[2] is None else <object>a[2]
+    cdef int64_t end = INT64_MAX if <object>a[3] is None else <object>a[3]
+    return part(<TensorBase>a[0], <object>a[1], start, end, <object>a[4])
+
+
+operator("slice(Tensor self, Dim dim=0, int? start=None, int? end=None, int step=1)", native(_slice), view=True,
          vjp={"self": lambda grad, self_shape, dim, start, end, step: slice_backward(grad, self_shape, dim, start, end, step)},
          jvp="linear", internal=True, samples=lambda make: [((make(5, 2), 0, 1, 5, 2), {})],
          reference="self[start:end:step]", doc="Every `step`-th index of one dimension from `start` below `end`, as a view.")
@@ -484,7 +601,7 @@ operator("slice(Tensor self, Dim dim=0, int? start=None, int? end=None, int step
 
 def _slice_backward(TensorBase grad, shape, int dim, start, end, step):
     cdef TensorBase out = zeros_for(grad, shape)
-    primitives.copy(_slice(out, dim, start, end, step), grad)
+    primitives.copy(part(out, dim, 0 if start is None else start, INT64_MAX if end is None else end, step), grad)
     return out
 
 
@@ -493,12 +610,18 @@ operator("slice_backward(Tensor grad_output, Size input_sizes, int dim, int? sta
          vjp={"grad_output": lambda grad, dim, start, end, step: slice_(grad, dim, start, end, step)}, jvp="linear",
          samples=lambda make: [((make(2, 2), (5, 2), 0, 1, 5, 2), {})],
          doc="Zeros of a shape, but for a slice: the transpose of `slice`.")
-composite("narrow(Tensor self, Dim dim, int start, int length)", lambda self, dim, start, length: _narrow(self, dim, start, length),
-          reference="np.take(self, range(start, start + length), dim)", samples=lambda make: [((make(5, 2), 0, 1, 3), {})],
-          doc="`length` indices of one dimension from `start` on, as a view.")
+cdef object sliced(TensorBase x, int dim, int64_t start, int64_t end):
+    """The operator `slice`, called from C."""
+    cdef PyObject* a[5]
+    cdef object d = dim, first = start, last = end, step = 1
+    a[0], a[1], a[2], a[3], a[4] = <PyObject*>x, <PyObject*>d, <PyObject*>first, <PyObject*>last, <PyObject*>step
+    return invoke(slice_, a)
 
 
-def _narrow(TensorBase self, int dim, int64_t start, int64_t length):
+cdef object _narrow(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int dim = <object>a[1]
+    cdef int64_t start = <object>a[2], length = <object>a[3], size
     if self.ndim == 0:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     size = self.shape[dim]
@@ -510,13 +633,18 @@ def _narrow(TensorBase self, int dim, int64_t start, int64_t length):
         start += size
     if start + length > size:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
-    return slice_(self, dim, start, start + length, 1)
+    return sliced(self, dim, start, start + length)
+
+
+composite("narrow(Tensor self, Dim dim, int start, int length)", native(_narrow),
+          reference="np.take(self, range(start, start + length), dim)", samples=lambda make: [((make(5, 2), 0, 1, 3), {})],
+          doc="`length` indices of one dimension from `start` on, as a view.")
 
 
 def _unbind(TensorBase self, int dim):
     if self.ndim == 0:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    return tuple([_select(self, dim, i) for i in range(self.shape[dim])])
+    return tuple([selected(self, dim, i) for i in range(self.shape[dim])])
 
 
 operator("unbind(Tensor self, Dim dim=0) -> Tensor[]", _unbind, view=True, vjp={"self": lambda grads, dim: stack(grads, dim)},
@@ -524,16 +652,23 @@ operator("unbind(Tensor self, Dim dim=0) -> Tensor[]", _unbind, view=True, vjp={
          doc="The indices of one dimension as a tuple of views.")
 
 
-def _split_with_sizes(TensorBase self, sizes, int dim):
-    cdef int64_t start = 0
+cdef object _split_with_sizes(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int64_t start = 0, n
+    cdef int dim = <object>a[2]
     if self.ndim == 0:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
-    if any([n < 0 for n in sizes]) or sum(sizes) != self.shape[dim]:
+    for size in <tuple>a[1]:
+        n = size
+        start += n if n >= 0 else self.shape[dim] + 1
+    if start != self.shape[dim]:
         raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {self.shape[dim]} (input tensor's size at "
-                           f"dimension {dim}), but got split_sizes={list(sizes)}")
+                           f"dimension {dim}), but got split_sizes={list(<tuple>a[1])}")
+    start = 0
     parts = []
-    for n in sizes:
-        parts.append(_slice(self, dim, start, start + n, 1))
+    for size in <tuple>a[1]:
+        n = size
+        parts.append(part(self, dim, start, start + n, 1))
         start += n
     return tuple(parts)
 
@@ -543,7 +678,7 @@ def _split_batch(batch_size, in_dims, self, sizes, dim):
     return parts, (0,) * len(parts)
 
 
-operator("split_with_sizes(Tensor self, Size split_sizes, Dim dim=0) -> Tensor[]", _split_with_sizes, view=True,
+operator("split_with_sizes(Tensor self, Size split_sizes, Dim dim=0) -> Tensor[]", native(_split_with_sizes), view=True,
          batch=_split_batch, vjp={"self": lambda grads, dim: cat(grads, dim)}, jvp="linear", node="split_with_sizes",
          samples=lambda make: [((make(5, 2), (2, 3)), {}), ((make(2, 4), (1, 3), 1), {})],
          doc="One dimension cut into parts of the given sizes, as views.")
@@ -715,7 +850,7 @@ operator("as_strided_backward(Tensor grad_output, Size input_sizes, Size size, S
 
 
 # ---- joining ------------------------------------------------------------------------------------------------------
-def _cat(tensors, int dim):
+cdef TensorBase joined(tuple tensors, int dim):
     cdef TensorBase x, first = None, out
     cdef int64_t shape[64]
     cdef int64_t start = 0
@@ -750,9 +885,13 @@ def _cat(tensors, int dim):
         shape[0] = 0
     out = empty(first.ndim, shape, dtype_of(code), first.storage.device)
     for x in parts:
-        primitives.copy(_slice(out, dim, start, start + x.shape[dim], 1), x)
+        primitives.copy(part(out, dim, start, start + x.shape[dim], 1), x)
         start += x.shape[dim]
     return out
+
+
+cdef object _cat(PyObject** a):
+    return joined(<tuple>a[0], <object>a[1])
 
 
 def _cat_vjp(grad, tensors_shape, dim):
@@ -761,7 +900,7 @@ def _cat_vjp(grad, tensors_shape, dim):
     return [reshape(p, s) if len(s) == 1 and s[0] == 0 else p for p, s in zip(parts, tensors_shape)]
 
 
-operator("cat(Tensor[] tensors, Dim dim=0)", _cat, vjp={"tensors": _cat_vjp}, jvp="linear", aliases=("concat", "concatenate"),
+operator("cat(Tensor[] tensors, Dim dim=0)", native(_cat), vjp={"tensors": _cat_vjp}, jvp="linear", aliases=("concat", "concatenate"),
          method=False, reference="np.concatenate(tensors, dim)",
          samples=lambda make: [(((make(2, 3), make(1, 3)),), {}), (((make(2, 3), make(2, 1)), 1), {})],
          doc="""Tensors joined along a dimension that they have.
@@ -773,19 +912,23 @@ operator("cat(Tensor[] tensors, Dim dim=0)", _cat, vjp={"tensors": _cat_vjp}, jv
     """)
 
 
-def _stack(tensors, int dim):
+cdef object _stack(PyObject** a):
+    cdef tuple tensors = <tuple>a[0]
+    cdef int dim = <object>a[1]
     cdef TensorBase x, first
+    cdef Py_ssize_t i
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
     first = tensors[0]
-    for i, x in enumerate(tensors):
-        if x.ndim != first.ndim or any([x.shape[d] != first.shape[d] for d in range(x.ndim)]):
+    for i in range(len(tensors)):
+        x = tensors[i]
+        if x.ndim != first.ndim or memcmp(x.shape, first.shape, x.ndim * sizeof(int64_t)):
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {sizes_of(first)} at entry 0 and "
                                f"{sizes_of(x)} at entry {i}")
-    return _cat(tuple([_unsqueeze(x, dim) for x in tensors]), dim)
+    return joined(tuple([unsqueezed(x, dim) for x in tensors]), dim)
 
 
-operator("stack(Tensor[] tensors, NewDim dim=0)", _stack, vjp={"tensors": lambda grad, dim: list(unbind(grad, dim))},
+operator("stack(Tensor[] tensors, NewDim dim=0)", native(_stack), vjp={"tensors": lambda grad, dim: list(unbind(grad, dim))},
          jvp="linear", method=False, reference="np.stack(tensors, dim)",
          samples=lambda make: [(((make(2, 3), make(2, 3)),), {}), (((make(2), make(2)), -1), {})],
          doc="Tensors of one shape joined along a new dimension.")
