@@ -71,6 +71,7 @@ cdef class Overload:
     cdef int8_t input_params[24]        # the differentiable tensor parameters, in order
     cdef bint variadic                  # the first of them is a list of tensors
     cdef bint has_dims
+    cdef bint no_tensor
     cdef bint one_tensor                # no other argument could live on another device
     cdef int n_saved
     cdef int8_t saved_kind[12]
@@ -89,7 +90,6 @@ cdef object run_at(Overload o, PyObject** a, tg_thread_state* st)
 cdef object compute(Overload o, PyObject** a, tg_thread_state* st)
 cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out)
 cdef int compile_overload(Overload o) except -1
-cdef TensorBase expand_to(TensorBase x, int ndim, const int64_t* shape)
 ctypedef object (*SlowPath)(Overload o, PyObject** a, tg_thread_state* st)
 cdef void set_slow_paths(SlowPath run_slowly, SlowPath compute_below, object jvp_below)
 cdef object run_composite(Overload o, PyObject** a)

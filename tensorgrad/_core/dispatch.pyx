@@ -15,7 +15,7 @@ from tensorgrad._core.dtype cimport (
 from tensorgrad._core.grad_mode cimport Level, anomaly_mode, level_at, thread_state
 from tensorgrad._core.graph cimport save_input, save_object, save_output, unpack
 from tensorgrad._core.operator cimport call1, call2, handle, set_dispatcher
-from tensorgrad._core.primitives cimport copy, pointwise
+from tensorgrad._core.primitives cimport copy, has_shape, pointwise
 from tensorgrad._core.signature cimport (
     P_ANY, P_DIM, P_DIMS, P_INDICES, P_NEW_DIM, P_NUMBER, P_OPERAND, P_TENSOR, P_TENSORS, Param, parse_signature, release)
 from tensorgrad._core.types cimport (
@@ -343,6 +343,7 @@ cdef int compile_overload(Overload o) except -1:
             o.input_params[o.n_inputs] = i
             o.n_inputs += 1
     o.one_tensor = tensors == 1 and (<Param>o.signature.params[0]).type == P_TENSOR
+    o.no_tensor = tensors == 0
     o.variadic = o.n_inputs > 0 and (<Param>o.signature.params[o.input_params[0]]).type == P_TENSORS
     o.formulas = []
     if callable(o.vjp):
@@ -629,6 +630,8 @@ cdef int _check_devices(Overload o, PyObject** a) except -1:
     """The tensors among the arguments live on one device, unless the declaration has `across_devices`."""
     cdef TensorBase x, first = None
     cdef int i
+    if o.no_tensor:
+        return 0
     if o.one_tensor:
         if (<TensorBase>a[0]).wrap is not None:
             _refuse_escaped(o, <TensorBase>a[0])
@@ -1099,15 +1102,6 @@ cdef TensorBase _fit(TensorBase t, TensorBase x):
 
 
 # ---- elementwise computation --------------------------------------------------------------------------
-cdef TensorBase expand_to(TensorBase x, int ndim, const int64_t* shape):
-    """A view of `x` broadcast to `shape` by strides of zero; the shapes are known to fit."""
-    cdef int64_t strides[64]
-    cdef int d, shift = ndim - x.ndim
-    for d in range(ndim):
-        strides[d] = 0 if d < shift or (x.shape[d - shift] == 1 and shape[d] != 1) else x.strides[d - shift]
-    return new_tensor(x.storage, x.dtype, ndim, shape, strides, x.offset)
-
-
 cdef int compute_dtype(Overload o, PyObject** a) except -1:
     """The type in which an elementwise operator computes."""
     cdef int dims = -1, zeros = -1, numbers = -1, i, code
@@ -1171,15 +1165,12 @@ cdef int _broadcast(PyObject** a, int n, int64_t* shape) except -1:
 cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
     """Promotion, broadcasting, allocation and the kernel; into `out` when it is given."""
     cdef const tg_kernel* k = o.kernel
-    cdef int i, n = k.n_inputs, ndim = 0, code, out_code
+    cdef int i, n = k.n_inputs, ndim, code, out_code
     cdef int64_t shape[64]
-    cdef PyObject* operands[3]
-    cdef list expanded = None
     cdef TensorBase x, first = None
     cdef bint same = True
     cdef Device device = None
     for i in range(n):
-        operands[i] = a[i]
         if isinstance(<object>a[i], TensorBase):
             x = <TensorBase>a[i]
             if x.storage is None:
@@ -1188,13 +1179,7 @@ cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
                 first = x
                 device = x.storage.device
             else:
-                if x.ndim != first.ndim:
-                    same = False
-                else:
-                    for d in range(x.ndim):
-                        if x.shape[d] != first.shape[d]:
-                            same = False
-                            break
+                same &= has_shape(x, first.ndim, first.shape)
                 if x.storage.device is not device:
                     device = _common_device(o, first, x, device)
     if o.check is not None:
@@ -1210,28 +1195,18 @@ cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
             out = empty(first.ndim, first.shape, dtype_of(out_code), device)
         else:
             out = _empty_like_layout(first, dtype_of(out_code), device)
-        pointwise(k, code, out, operands)
-        return out
-    ndim = _broadcast(a, n, shape)
-    out = empty(ndim, shape, dtype_of(out_code), device)
-    expanded = []
-    for i in range(n):
-        if isinstance(<object>a[i], TensorBase) and (<TensorBase>a[i]).ndim > 0:
-            x = expand_to(<TensorBase>a[i], ndim, shape)
-            expanded.append(x)
-            operands[i] = <PyObject*>x
-    pointwise(k, code, out, operands)
+    else:
+        ndim = _broadcast(a, n, shape)
+        out = empty(ndim, shape, dtype_of(out_code), device)
+    pointwise(k, code, out, a)
     return out
 
 
 cdef TensorBase _numbers_only(Overload o, PyObject** a):
-    cdef PyObject* operands[3]
     cdef TensorBase out
     code = compute_dtype(o, a)
-    for i in range(o.kernel.n_inputs):
-        operands[i] = a[i]
     out = empty(0, NULL, dtype_of(TG_BOOL if o.kernel.bool_output else code), cpu)
-    pointwise(o.kernel, code, out, operands)
+    pointwise(o.kernel, code, out, a)
     return out
 
 
@@ -1282,13 +1257,13 @@ cdef TensorBase _pointwise_into(Overload o, const tg_kernel* k, int code, int ou
     cdef int64_t shape[64]
     cdef int ndim, i, d
     cdef PyObject* operands[3]
-    cdef list expanded = []
+    cdef list copies = None
     cdef TensorBase x
     if category_of(out_code) > category_of(out.dtype.code):
         raise RuntimeError(f"result type {_legacy(dtype_of(out_code))} can't be cast to the desired output type "
                            f"{_legacy(out.dtype)}")
     ndim = _broadcast(a, k.n_inputs, shape)
-    if ndim != out.ndim or any([shape[d] != out.shape[d] for d in range(ndim)]):
+    if not has_shape(out, ndim, shape):
         raise RuntimeError(f"output with shape {[out.shape[d] for d in range(out.ndim)]} doesn't match the broadcast shape "
                            f"{[shape[d] for d in range(ndim)]}")
     if _overlaps_itself(out):
@@ -1304,13 +1279,8 @@ cdef TensorBase _pointwise_into(Overload o, const tg_kernel* k, int code, int ou
                 raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer "
                                    "to a single memory location. Please clone() the tensor before performing the operation.")
             x = call1(op_clone, x)      # interleaved or transposed: read it before it is overwritten
-            expanded.append(x)
-        if x.ndim > 0:
-            x = expand_to(x, ndim, shape)
-            expanded.append(x)
-        operands[i] = <PyObject*>x
-        if x is not <TensorBase>a[i]:
-            expanded.append(x)
+            copies = [x, copies]
+            operands[i] = <PyObject*>x
     pointwise(k, code, out, operands)
     return out
 

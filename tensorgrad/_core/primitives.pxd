@@ -11,6 +11,8 @@ cdef enum ReduceOp:
 cdef enum ScatterMode:
     SCATTER_SET, SCATTER_ADD, SCATTER_MUL, SCATTER_MAX, SCATTER_MIN
 
+cdef bint has_shape(TensorBase x, int ndim, const int64_t* shape) noexcept
+cdef TensorBase expand_to(TensorBase x, int ndim, const int64_t* shape)
 cdef int pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObject** inputs) except -1
 cdef int copy(TensorBase dst, TensorBase src) except -1
 cdef int fill(TensorBase dst, object value) except -1

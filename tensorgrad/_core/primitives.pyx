@@ -95,6 +95,30 @@ cdef inline void describe(TensorBase x, tg_array* a) noexcept:
     a.contiguous = x.flags & CONTIGUOUS
 
 
+cdef bint has_shape(TensorBase x, int ndim, const int64_t* shape) noexcept:
+    cdef int d
+    if x.ndim != ndim:
+        return False
+    for d in range(ndim):
+        if x.shape[d] != shape[d]:
+            return False
+    return True
+
+
+cdef void broadcast_strides(TensorBase x, int ndim, const int64_t* shape, int64_t* strides) noexcept:
+    """Strides of zero where `x` is repeated; the shapes are known to fit."""
+    cdef int d, shift = ndim - x.ndim
+    for d in range(ndim):
+        strides[d] = 0 if d < shift or (x.shape[d - shift] == 1 and shape[d] != 1) else x.strides[d - shift]
+
+
+cdef TensorBase expand_to(TensorBase x, int ndim, const int64_t* shape):
+    """A view of `x` broadcast to `shape`."""
+    cdef int64_t strides[64]
+    broadcast_strides(x, ndim, shape, strides)
+    return new_tensor(x.storage, x.dtype, ndim, shape, strides, x.offset)
+
+
 cdef int check(int status, str name, TensorBase x) except -1:
     if status == TG_OK:
         return 0
@@ -239,10 +263,12 @@ cdef TensorBase _first(TensorBase x):
 
 
 cdef int pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObject** inputs) except -1:
-    """Run an elementwise kernel in compute type `dtype`; an input is a tensor of the output's shape, or of no
-    dimensions (also on the CPU, whatever the device), or a Python number."""
+    """Run an elementwise kernel in compute type `dtype`; an input is a tensor that broadcasts to the output's shape (of no
+    dimensions also on the CPU, whatever the device), or a Python number."""
     cdef tg_array o
     cdef tg_array ins[3]
+    cdef int64_t strides[3][64]
+    cdef TensorBase x
     cdef char elements[3][16]
     cdef int i, code, status
     cdef const tg_kernel_table* table = table_of(out)
@@ -251,7 +277,12 @@ cdef int pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObject** inp
     describe(out, &o)
     for i in range(k.n_inputs):
         if isinstance(<object>inputs[i], TensorBase):
-            describe(<TensorBase>inputs[i], &ins[i])
+            x = <TensorBase>inputs[i]
+            describe(x, &ins[i])
+            if x.ndim and not has_shape(x, out.ndim, out.shape):
+                broadcast_strides(x, out.ndim, out.shape, strides[i])
+                ins[i].shape, ins[i].strides, ins[i].ndim = out.shape, strides[i], out.ndim
+                ins[i].numel, ins[i].contiguous = out.numel, 0
         else:
             code = TG_BOOL if k.bool_first and i == 0 else dtype
             encode(<object>inputs[i], code, elements[i])
@@ -286,7 +317,10 @@ cdef int _plugin_pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObje
             operands.append(_as_number(<object>inputs[i], code))
             continue
         x = <TensorBase>inputs[i]
-        operands.append(_number_of(x, code) if x.storage.device.table != NULL else as_device_array(x))
+        if x.storage.device.table != NULL:
+            operands.append(_number_of(x, code))
+        else:
+            operands.append(as_device_array(x if x.ndim == 0 else expand_to(x, out.ndim, out.shape)))
     call_plugin(out, "pointwise", name, (name, k.expr.decode(), dtype_of(dtype).name, as_device_array(out), operands))
     return 0
 

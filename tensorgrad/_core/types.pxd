@@ -92,7 +92,7 @@ cdef class TensorBase:
     cdef ViewStep step          # of a view: how to get there from `base`
     cdef Wrap wrap
     cdef object big_dims
-    cdef dict __dict__
+    cdef PyObject* attributes   # owned: the instance's __dict__, made when something is first put there
     cdef object __weakref__
 
 cdef struct Edge:

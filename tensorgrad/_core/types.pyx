@@ -55,6 +55,18 @@ cdef extern from "memory.h":
     static inline PyObject *tg_alloc_items(PyObject *type, Py_ssize_t n) {
         return ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, n);
     }
+    /* A `cdef dict __dict__` would be made with every tensor; Python's own protocol makes one when it is needed. */
+    static PyGetSetDef tg_dict_property = {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL};
+    static int tg_give_dict(PyObject *type, Py_ssize_t offset) {
+        PyTypeObject *t = (PyTypeObject *)type;
+        PyObject *descriptor = PyDescr_NewGetSet(t, &tg_dict_property);
+        if (descriptor == NULL) return -1;
+        t->tp_dictoffset = offset;
+        int status = PyDict_SetItemString(t->tp_dict, "__dict__", descriptor);
+        Py_DECREF(descriptor);
+        PyType_Modified(t);
+        return status;
+    }
     static inline int tg_is_heap_type(PyObject *o) { return Py_TYPE(o)->tp_flags & Py_TPFLAGS_HEAPTYPE ? 1 : 0; }
     static inline PyObject *tg_type_of(PyObject *o) { return (PyObject *)Py_TYPE(o); }
     """
@@ -74,6 +86,7 @@ cdef extern from "memory.h":
     object tg_make(PyObject* type, tuple empty)
     object tg_make_tensor(PyObject* type, tuple empty)
     object tg_alloc_items(PyObject* type, Py_ssize_t n)
+    int tg_give_dict(object type, Py_ssize_t offset) except -1
     void tg_keep_new(object type)
     void tg_guard_layout(object type)
     int tg_is_heap_type(PyObject* o) noexcept
@@ -151,6 +164,9 @@ cdef class NodeBase:
 
 # ---- how they die -----------------------------------------------------------------------------
 cdef destructor _tensor_dealloc = (<_TypeSlots*><PyObject*>TensorBase).tp_dealloc
+cdef traverseproc _tensor_traverse = (<_TypeSlots*><PyObject*>TensorBase).tp_traverse
+cdef int (*_tensor_clear)(PyObject*) noexcept
+_tensor_clear = (<_TypeSlots*><PyObject*>TensorBase).tp_clear
 cdef destructor _meta_dealloc = (<_TypeSlots*><PyObject*>AutogradMeta).tp_dealloc
 cdef destructor _step_dealloc = (<_TypeSlots*><PyObject*>ViewStep).tp_dealloc
 cdef destructor _storage_dealloc = (<_TypeSlots*><PyObject*>Storage).tp_dealloc
@@ -160,8 +176,35 @@ cdef int (*_node_clear)(PyObject*) noexcept
 _node_clear = (<_TypeSlots*><PyObject*>NodeBase).tp_clear
 
 
+cdef void drop_attributes(PyObject* o) noexcept:
+    cdef PyObject* attributes = (<TensorBase>o).attributes
+    (<TensorBase>o).attributes = NULL
+    Py_XDECREF(attributes)
+
+
+cdef void dealloc_tensor_now(PyObject* o) noexcept:
+    if (<TensorBase>o).attributes != NULL:
+        PyObject_GC_UnTrack(o)
+        drop_attributes(o)
+    _tensor_dealloc(o)
+
+
 cdef void bury_tensor(PyObject* o) noexcept:
-    tg_bury(o, _tensor_dealloc)
+    tg_bury(o, dealloc_tensor_now)
+
+
+cdef int traverse_tensor(PyObject* o, visitproc visit, void* arg) noexcept:
+    cdef int r
+    if (<TensorBase>o).attributes != NULL:
+        r = visit((<TensorBase>o).attributes, arg)
+        if r:
+            return r
+    return _tensor_traverse(o, visit, arg)
+
+
+cdef int clear_tensor(PyObject* o) noexcept:
+    drop_attributes(o)
+    return _tensor_clear(o)
 
 
 cdef void bury_meta(PyObject* o) noexcept:
@@ -282,6 +325,9 @@ cdef int clear_node(PyObject* o) noexcept:
     return _node_clear(o)
 
 
+cdef TensorBase _layout = tg_make(<PyObject*>TensorBase, ())
+tg_give_dict(TensorBase, <char*>&_layout.attributes - <char*><PyObject*>_layout)
+_layout = None
 tg_install_tensor(TensorBase)
 tg_guard_layout(TensorBase)
 tg_install_meta(AutogradMeta)
@@ -289,6 +335,8 @@ tg_install_step(ViewStep)
 tg_install_storage(Storage)
 tg_install_node(NodeBase)
 (<_TypeSlots*><PyObject*>TensorBase).tp_dealloc = bury_tensor
+(<_TypeSlots*><PyObject*>TensorBase).tp_traverse = traverse_tensor
+(<_TypeSlots*><PyObject*>TensorBase).tp_clear = clear_tensor
 (<_TypeSlots*><PyObject*>AutogradMeta).tp_dealloc = bury_meta
 (<_TypeSlots*><PyObject*>ViewStep).tp_dealloc = bury_step
 (<_TypeSlots*><PyObject*>Storage).tp_dealloc = free_storage
@@ -312,6 +360,8 @@ cdef void set_tensor_type(object type, object size_type):
     tg_install_tensor(type)
     tg_keep_new(type)
     (<_TypeSlots*>_tensor_type).tp_dealloc = bury_tensor
+    (<_TypeSlots*>_tensor_type).tp_traverse = traverse_tensor
+    (<_TypeSlots*>_tensor_type).tp_clear = clear_tensor
 
 
 cdef void set_node_type(object type):

@@ -1,4 +1,5 @@
 """Operators that make tensors, copy them, and move them between dtypes and devices."""
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
@@ -6,9 +7,10 @@ from tensorgrad._core.device cimport as_device, cpu, memory_device
 from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BOOL, TG_F64, TG_I64, default_code, dtype_of, to_complex_code
 from tensorgrad._core.dtype cimport dtype as DType
-from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.dispatch cimport native
+from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, alias, device_of, empty, new_tensor, set_geometry, version_of)
+    CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, alias, device_of, empty, new_tensor, set_geometry, shape_tuple, version_of)
 
 import math
 
@@ -19,6 +21,7 @@ cdef Operator zeros_like, to_copy, clone, copy_, full, expand
 zeros_like, to_copy, clone, copy_ = handle("zeros_like"), handle("_to_copy"), handle("clone"), handle("copy_")
 full, expand = handle("full"), handle("expand")
 cdef Operator op_empty, op_zeros, op_ones
+cdef Operator _packed_clone = handle("_packed_clone")
 op_empty, op_zeros, op_ones = handle("empty"), handle("zeros"), handle("ones")
 
 FACTORY = "*, DType? dtype=None, Device? device=None, bool requires_grad=False, Any layout=None, bool pin_memory=False"
@@ -29,15 +32,17 @@ LIKE = FACTORY + ", Any memory_format=None"
 cdef TensorBase make(object size, object dtype, object device, bint requires_grad, int code):
     """An uninitialised tensor; `code` is the dtype when none is named."""
     cdef int64_t shape[64]
-    cdef int i, n = <int>len(size)
+    cdef int64_t extent
+    cdef int i, n = <int>len(<tuple>size)
     cdef DType d = dtype_of(code) if dtype is None else dtype
     cdef TensorBase x
     if n > 64:
         raise RuntimeError(f"tensors have at most 64 dimensions, got {n}")
     for i in range(n):
-        if size[i] < 0:
-            raise RuntimeError(f"Trying to create tensor with negative dimension {size[i]}: {list(size)}")
-        shape[i] = size[i]
+        extent = <object>(<tuple>size)[i]
+        if extent < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {extent}: {list(size)}")
+        shape[i] = extent
     if requires_grad and d.category < CAT_FLOAT:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     x = empty(n, shape, d, cpu if device is None else memory_device(device))
@@ -46,25 +51,34 @@ cdef TensorBase make(object size, object dtype, object device, bint requires_gra
     return x
 
 
-def _empty(size, dtype, device, requires_grad, layout, pin_memory):
-    return make(size, dtype, device, requires_grad, default_code())
-
-
-def _zeros(size, dtype, device, requires_grad, layout, pin_memory):
-    return _full(size, 0, dtype, device, requires_grad, layout, pin_memory, default_code())
-
-
-def _ones(size, dtype, device, requires_grad, layout, pin_memory):
-    return _full(size, 1, dtype, device, requires_grad, layout, pin_memory, default_code())
-
-
-def _full(size, value, dtype, device, requires_grad, layout, pin_memory, code=None):
-    cdef TensorBase x
-    if code is None:
-        code = code_of_number(value)
-    x = make(size, dtype, device, requires_grad, code)
-    primitives.fill(x, value)
+cdef TensorBase filled(PyObject** size, PyObject** options, object value, int code):
+    """A tensor of a number, from the slots of a factory: `options` are its dtype, device and requires_grad."""
+    cdef TensorBase x = make(<object>size[0], <object>options[0], <object>options[1], <object>options[2] is True, code)
+    if value is not None:
+        primitives.fill(x, value)
     return x
+
+
+cdef object _empty(PyObject** a):
+    return filled(a, a + 1, None, default_code())
+
+
+cdef object _zeros(PyObject** a):
+    return filled(a, a + 1, 0, default_code())
+
+
+cdef object _ones(PyObject** a):
+    return filled(a, a + 1, 1, default_code())
+
+
+cdef object _full(PyObject** a):
+    return filled(a, a + 2, <object>a[1], code_of_number(<object>a[1]))
+
+
+cdef object _scalar(PyObject** a):
+    cdef object size = ()
+    cdef PyObject* shape = <PyObject*>size
+    return filled(&shape, a + 1, <object>a[0], code_of_number(<object>a[0]))
 
 
 cdef int code_of_number(object value):
@@ -76,10 +90,8 @@ cdef int code_of_number(object value):
 
 
 operator(f"empty(Size size, {FACTORY}, Any memory_format=None)",
-         lambda size, dtype, device, requires_grad, layout, pin_memory, memory_format:
-         _empty(size, dtype, device, requires_grad, layout, pin_memory),
-         method=False, doc="A tensor of the given shape whose elements are whatever was in memory.")
-operator(f"zeros(Size size, {FACTORY})", _zeros, method=False, doc="""A tensor of zeros.
+native(_empty), method=False, doc="A tensor of the given shape whose elements are whatever was in memory.")
+operator(f"zeros(Size size, {FACTORY})", native(_zeros), method=False, doc="""A tensor of zeros.
 
     Examples
     --------
@@ -87,14 +99,14 @@ operator(f"zeros(Size size, {FACTORY})", _zeros, method=False, doc="""A tensor o
     tensor([[0., 0., 0.],
             [0., 0., 0.]])
     """)
-operator(f"ones(Size size, {FACTORY})", _ones, method=False, doc="""A tensor of ones.
+operator(f"ones(Size size, {FACTORY})", native(_ones), method=False, doc="""A tensor of ones.
 
     Examples
     --------
     >>> tensorgrad.ones(3)
     tensor([1., 1., 1.])
     """)
-operator(f"full(Size size, Number fill_value, {FACTORY})", _full, method=False, doc="""A tensor filled with a number.
+operator(f"full(Size size, Number fill_value, {FACTORY})", native(_full), method=False, doc="""A tensor filled with a number.
 
     Examples
     --------
@@ -102,16 +114,51 @@ operator(f"full(Size size, Number fill_value, {FACTORY})", _full, method=False, 
     tensor([7, 7])
     """)
 operator("scalar_tensor(Number s, *, DType? dtype=None, Device? device=None, bool requires_grad=False)",
-         lambda s, dtype, device, requires_grad: _full((), s, dtype, device, requires_grad, None, False,
-                                                       code_of_number(s) if dtype is None else 0),
-         method=False, doc="A tensor of no dimensions that holds a number.")
+         native(_scalar), method=False, doc="A tensor of no dimensions that holds a number.")
+
+
+cdef TensorBase empty_like(TensorBase x, DType dtype):
+    """An uninitialised tensor of x's shape and device, and of its layout where that is dense."""
+    cdef TensorBase y = empty(x.ndim, x.shape, dtype, device_of(x))
+    cdef int64_t strides[64]
+    if not x.flags & CONTIGUOUS and dense_strides(x, strides):
+        set_geometry(y, x.ndim, x.shape, strides)
+    return y
+
+
+cdef TensorBase like(PyObject** x, PyObject** options, object value):
+    """A tensor for another, from the slots of a factory: of its shape, dtype and device where nothing else is said."""
+    cdef TensorBase source = <TensorBase>x[0]
+    cdef TensorBase y
+    if <object>options[0] is None and <object>options[1] is None and <object>options[2] is False:
+        y = empty_like(source, source.dtype)
+    else:
+        y = _like(source, None, <object>options[0], <object>options[1], <object>options[2], None)
+    if value is not None:
+        primitives.fill(y, value)
+    return y
+
+
+cdef object _empty_like(PyObject** a):
+    return like(a, a + 1, None)
+
+
+cdef object _zeros_like(PyObject** a):
+    return like(a, a + 1, 0)
+
+
+cdef object _ones_like(PyObject** a):
+    return like(a, a + 1, 1)
+
+
+cdef object _full_like(PyObject** a):
+    return like(a, a + 2, <object>a[1])
 
 
 def _like(TensorBase x, value, dtype, device, requires_grad, size=None):
     """A tensor for `x`: of its shape, dtype and device where nothing else is said, and of its layout where it is dense."""
-    cdef TensorBase y = make(tuple([x.shape[d] for d in range(x.ndim)]) if size is None else size,
-                             x.dtype if dtype is None else dtype, device_of(x) if device is None else device,
-                             requires_grad, 0)
+    cdef TensorBase y = make(shape_tuple(x) if size is None else size, x.dtype if dtype is None else dtype,
+                             device_of(x) if device is None else device, requires_grad, 0)
     cdef int64_t strides[64]
     if size is None and not x.flags & CONTIGUOUS and dense_strides(x, strides):
         set_geometry(y, x.ndim, x.shape, strides)
@@ -135,24 +182,20 @@ cdef bint dense_strides(TensorBase x, int64_t* strides):
 
 
 operator(f"empty_like(Tensor self, {LIKE})",
-         lambda self, dtype, device, requires_grad, layout, pin_memory, memory_format:
-         _like(self, None, dtype, device, requires_grad), method=False,
+         native(_empty_like), method=False,
          doc="An uninitialised tensor of the shape, dtype and device of another.")
 operator(f"zeros_like(Tensor self, {LIKE})",
-         lambda self, dtype, device, requires_grad, layout, pin_memory, memory_format:
-         _like(self, 0, dtype, device, requires_grad), method=False,
+         native(_zeros_like), method=False,
          doc="Zeros of the shape, dtype and device of another tensor.",
          samples=lambda make: [((make(3, 4),), {})],
          reference="np.zeros_like(self)")
 operator(f"ones_like(Tensor self, {LIKE})",
-         lambda self, dtype, device, requires_grad, layout, pin_memory, memory_format:
-         _like(self, 1, dtype, device, requires_grad), method=False,
+         native(_ones_like), method=False,
          doc="Ones of the shape, dtype and device of another tensor.",
          samples=lambda make: [((make(3, 4),), {})],
          reference="np.ones_like(self)")
 operator(f"full_like(Tensor self, Number fill_value, {LIKE})",
-         lambda self, fill_value, dtype, device, requires_grad, layout, pin_memory, memory_format:
-         _like(self, fill_value, dtype, device, requires_grad), method=False,
+         native(_full_like), method=False,
          doc="A number repeated in the shape, dtype and device of a tensor.",
          samples=lambda make: [((make(3, 4), 3), {})],
          reference="np.full_like(self, fill_value)")
@@ -273,17 +316,21 @@ def _logspace(start, end, steps, base, dtype, device, requires_grad):
 
 
 # ---- copies ----------------------------------------------------------------------------------------
-def _clone(TensorBase self, memory_format):
-    cdef TensorBase y = _like(self, None, None, None, False)
+cdef object _clone(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef TensorBase y = empty_like(self, self.dtype)
     primitives.copy(y, self)
     return y
 
 
-operator("clone(Tensor self, *, Any memory_format=None)", _clone, vjp={"self": lambda grad: grad}, jvp="linear",
+operator("clone(Tensor self, *, Any memory_format=None)", native(_clone), vjp={"self": lambda grad: grad}, jvp="linear",
          reference="self.copy()", doc="A copy, through which gradients flow.",
          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4).t(),), {}), ((make(),), {})])
-composite("contiguous(Tensor self, *, Any memory_format=None)",
-          lambda self, memory_format: self if self.is_contiguous() else _packed_clone(self), function=False,
+cdef object _contiguous(PyObject** a):
+    return <object>a[0] if (<TensorBase>a[0]).flags & CONTIGUOUS else call1(_packed_clone, <object>a[0])
+
+
+composite("contiguous(Tensor self, *, Any memory_format=None)", native(_contiguous), function=False,
           doc="The tensor itself if its elements lie in order without gaps, else such a copy.",
           samples=lambda make: [((make(3, 4),), {}), ((make(3, 4).t(),), {})],
           reference="self")
@@ -297,14 +344,15 @@ def _packed(TensorBase self):
 
 operator("_packed_clone(Tensor self)", _packed, vjp={"self": lambda grad: grad}, jvp="linear", node="clone", internal=True,
          reference="self.copy()", doc="A copy whose elements lie in order without gaps.")
-cdef Operator _packed_clone = handle("_packed_clone")
 
 
-def _copy_into(TensorBase self, TensorBase src, non_blocking):
-    cdef int d
-    from_ndim = src.ndim
-    if from_ndim > self.ndim or any([src.shape[from_ndim - 1 - i] not in (1, self.shape[self.ndim - 1 - i])
-                                     for i in range(from_ndim)]):
+cdef object _copy_into(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0], src = <TensorBase>a[1]
+    cdef int d, from_ndim = src.ndim, shift = self.ndim - src.ndim
+    cdef bint fits = shift >= 0
+    for d in range(from_ndim if fits else 0):
+        fits &= src.shape[d] == 1 or src.shape[d] == self.shape[shift + d]
+    if not fits:
         raise RuntimeError(f"The size of tensor a ({self.numel if self.ndim == 0 else self.shape[self.ndim - 1]}) must match the "
                            f"size of tensor b ({src.numel if src.ndim == 0 else src.shape[from_ndim - 1]}) at non-singleton "
                            f"dimension {max(self.ndim - 1, 0)} (copy_ of shape {[src.shape[d] for d in range(from_ndim)]} into "
@@ -317,14 +365,13 @@ def _copy_into(TensorBase self, TensorBase src, non_blocking):
         src = _packed(src)
     cdef TensorBase wide = src
     cdef int64_t strides[64]
-    shift = self.ndim - from_ndim
     for d in range(self.ndim):
         strides[d] = 0 if d < shift or (src.shape[d - shift] == 1 and self.shape[d] != 1) else src.strides[d - shift]
     wide = new_tensor(src.storage, src.dtype, self.ndim, self.shape, strides, src.offset)
     primitives.copy(self, wide)
 
 
-operator("copy_(Tensor! self, Tensor src, bool non_blocking=False)", _copy_into, across_devices=True,
+operator("copy_(Tensor! self, Tensor src, bool non_blocking=False)", native(_copy_into), across_devices=True,
          vjp={"self": lambda: None, "src": lambda grad: grad},
          jvp=lambda self, src_t: zeros_like(self) if src_t is None else expand(src_t, self.shape), function=False,
          node="copy", doc="Copy the elements of `src` into this tensor, broadcast and converted; returns this tensor.")
@@ -415,17 +462,17 @@ _declare_conversions()
 
 
 # ---- history -------------------------------------------------------------------------------------------
-operator("detach(Tensor self)", lambda self: _alias(self), doc="""The same memory, cut off from its history.
+cdef object _alias(PyObject** a):
+    return alias(<TensorBase>a[0])
+
+
+operator("detach(Tensor self)", native(_alias), doc="""The same memory, cut off from its history.
 
     The result shares its version counter with this tensor, so that writing to it is noticed by backward.
     """)
 
 
-def _alias(TensorBase self):
-    return alias(self)
-
-
-operator("alias(Tensor self)", _alias, view=True, vjp={"self": lambda grad: grad}, jvp="linear", internal=True,
+operator("alias(Tensor self)", native(_alias), view=True, vjp={"self": lambda grad: grad}, jvp="linear", internal=True,
          doc="A view of the whole tensor.",
          samples=lambda make: [((make(3, 4),), {})],
          reference="self")

@@ -6,7 +6,7 @@ multiplied as it lies, and an operand that is broadcast over a batch is read, no
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
-from tensorgrad._core.dispatch cimport expand_to
+from tensorgrad._core.primitives cimport expand_to
 from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX
 from tensorgrad._core.operator cimport Operator, call2, call3, handle
 from tensorgrad._core.types cimport CONTIGUOUS, REQUIRES_GRAD, TensorBase, empty, new_tensor

@@ -3,6 +3,7 @@
 Numbers are counter-based (Philox): a generator is a seed and an offset, the offset advances by the number
 of elements drawn, and element i depends on nothing else, whatever the layout, the threads or the device.
 """
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
 from tensorgrad._core cimport primitives
@@ -11,16 +12,18 @@ from tensorgrad._core.device cimport (
 from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.dtype cimport (
     CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_BOOL, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16, TG_I32, TG_I64, TG_U8, TG_U16,
-    TG_U32, TG_U64, dtype_of)
+    TG_U32, TG_U64, default_code, dtype_of)
+from tensorgrad._core.dispatch cimport native
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, device_of, empty
+from tensorgrad.ops.creation cimport filled, make
 
 import os
 
 from tensorgrad._core.dispatch import composite, operator
 from tensorgrad._core.transforms import set_generator_source
 from tensorgrad._core.graph import type_name
-from tensorgrad.ops.creation import _empty, _like
+from tensorgrad.ops.creation import _like
 
 cdef Operator zeros, zeros_like, lt, mul, add, cumsum, cat, sort, scatter, topk, argmax, reshape, div, multinomial, to
 zeros, zeros_like, lt, mul, add, cumsum, cat, sort = (
@@ -320,12 +323,22 @@ LIKE = f"{FACTORY}, Any memory_format=None"
 cdef object INT64 = dtype_of(TG_I64)
 
 
-def _rand(size, generator, *options):
-    return _uniform(_empty(size, *options), 0, 1, generator)
+def _empty(size, dtype, device, requires_grad, *rest):
+    return make(size, dtype, device, requires_grad, default_code())
 
 
-def _randn(size, generator, *options):
-    return _normal(_empty(size, *options), 0, 1, generator)
+cdef object _rand(PyObject** a):
+    cdef TensorBase x = filled(a, a + 2, None, default_code())
+    check_floating(x, "check_uniform_bounds")
+    draw(TG_UNIFORM, x, <object>a[1], 0, 1)
+    return x
+
+
+cdef object _randn(PyObject** a):
+    cdef TensorBase x = filled(a, a + 2, None, default_code())
+    check_floating(x, "normal_kernel_cpu")
+    draw(TG_NORMAL, x, <object>a[1], 0, 1)
+    return x
 
 
 def _randint(low, high, size, generator, dtype, *options):
@@ -349,14 +362,14 @@ def _randperm(n, generator, dtype, device, *options):
     return out
 
 
-operator(f"rand(Size size, {FACTORY})", _rand, random=True, method=False, doc="""Numbers from the uniform distribution over [0, 1).
+operator(f"rand(Size size, {FACTORY})", native(_rand), random=True, method=False, doc="""Numbers from the uniform distribution over [0, 1).
 
     Examples
     --------
     >>> tensorgrad.rand(2, 3).shape
     tensorgrad.Size([2, 3])
     """)
-operator(f"randn(Size size, {FACTORY})", _randn, random=True, method=False,
+operator(f"randn(Size size, {FACTORY})", native(_randn), random=True, method=False,
          doc="""Numbers from the normal distribution of mean 0 and variance 1; complex ones of variance 1 in all.
 
     Examples

@@ -1,12 +1,14 @@
 """Operators that reduce dimensions, scan along them, or order them."""
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
 from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, default_code, dtype_of
 from tensorgrad._core.dtype cimport dtype as DType
-from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.dispatch cimport native
+from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.primitives cimport REDUCE_ALL, REDUCE_ANY, REDUCE_MAX, REDUCE_MIN, REDUCE_PROD, REDUCE_SUM
-from tensorgrad._core.types cimport TensorBase, empty, new_tensor
+from tensorgrad._core.types cimport TensorBase, empty, new_tensor, set_geometry
 
 import math
 
@@ -23,6 +25,8 @@ logsumexp, conj, movedim, cumprod = (handle(n) for n in ("logsumexp", "conj_phys
 arange, scatter_add, full_like, sort, real, clone = (
     handle(n) for n in ("arange", "scatter_add", "full_like", "sort", "real", "clone"))
 cdef Operator value_selecting_backward = handle("value_selecting_backward")
+cdef Operator op_div_ = handle("div_"), max_of_all = handle("_max"), min_of_all = handle("_min")
+cdef object max_type = return_types.max, min_type = return_types.min
 
 
 # ---- common ground --------------------------------------------------------------------------------
@@ -35,43 +39,48 @@ cdef TensorBase cast(TensorBase x, int code):
     return y
 
 
-cdef tuple all_dims(TensorBase x, object dims):
-    return tuple(range(x.ndim)) if dims is None or len(dims) == 0 else dims
+cdef int mark_dims(TensorBase x, object dims, bint* gone) except -1:
+    """Set gone[d] for each dimension to reduce: those of a tuple, or all for None and for an empty one."""
+    cdef bint every = dims is None or len(<tuple>dims) == 0
+    cdef int d
+    for d in range(x.ndim):
+        gone[d] = every
+    if not every:
+        for dim in <tuple>dims:
+            d = dim
+            if d < x.ndim:
+                gone[d] = True
+    return 0
 
 
-cdef TensorBase reduced(int op, TensorBase x, object dims, bint keepdim, int out_code):
-    """Reduce `dims` of `x` into a new tensor."""
+cdef int64_t count_of(TensorBase x, const bint* gone) noexcept:
+    """How many elements each result is made of."""
+    cdef int64_t n = 1
+    cdef int d
+    for d in range(x.ndim):
+        if gone[d]:
+            n *= x.shape[d]
+    return n
+
+
+cdef TensorBase reduced(int op, TensorBase x, const bint* gone, bint keepdim, int out_code):
+    """Reduce the marked dimensions of `x` into a new tensor."""
     cdef int64_t shape[64]
-    cdef int64_t final[64]
+    cdef int64_t strides[64]
     cdef int d, n = 0
     cdef TensorBase out
-    cdef bint gone[64]
-    for d in range(x.ndim):
-        gone[d] = False
-    for d in dims:
-        if d < x.ndim:
-            gone[d] = True
     for d in range(x.ndim):
         shape[d] = 1 if gone[d] else x.shape[d]
-        if not gone[d] or keepdim:
-            final[n] = shape[d]
-            n += 1
     out = empty(x.ndim, shape, dtype_of(out_code), x.storage.device)
     primitives.reduce(op, out, x)
-    return out if n == x.ndim else new_tensor(out.storage, out.dtype, n, final, _strides(n, final), 0)
-
-
-cdef int64_t _scratch_strides[64]
-
-
-cdef int64_t* _strides(int n, int64_t* shape) noexcept:
-    """Contiguous strides, in a buffer that the next call overwrites."""
-    cdef int64_t step = 1
-    cdef int d
-    for d in range(n - 1, -1, -1):
-        _scratch_strides[d] = step
-        step *= shape[d] if shape[d] > 1 else 1
-    return _scratch_strides
+    if keepdim:
+        return out
+    for d in range(x.ndim):
+        if not gone[d]:
+            shape[n], strides[n] = out.shape[d], out.strides[d]
+            n += 1
+    set_geometry(out, n, shape, strides)
+    return out
 
 
 def _spread(x, dims, bint keepdim, int ndim):
@@ -88,13 +97,20 @@ def _spread_to(x, shape, dims, keepdim):
 
 
 # ---- sums, means ------------------------------------------------------------------------------------
-def _sum(TensorBase self, dim, bint keepdim, DType dtype):
-    cdef int code = dtype.code if dtype is not None else (
-        TG_I64 if self.dtype.category < CAT_FLOAT else self.dtype.code)
-    return reduced(REDUCE_SUM, cast(self, code), all_dims(self, dim), keepdim, code)
+cdef int sum_code(TensorBase x, object dtype):
+    """Integers are added up as int64 unless a dtype is named."""
+    return (<DType>dtype).code if dtype is not None else TG_I64 if x.dtype.category < CAT_FLOAT else x.dtype.code
 
 
-operator("sum(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)", _sum,
+cdef object _sum(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int code = sum_code(self, <object>a[3])
+    cdef bint gone[64]
+    mark_dims(self, <object>a[1], gone)
+    return reduced(REDUCE_SUM, cast(self, code), gone, <object>a[2], code)
+
+
+operator("sum(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)", native(_sum),
          vjp={"self": lambda grad, self_shape, dim, keepdim: _spread_to(grad, self_shape, dim, keepdim)}, jvp="linear",
          reference="np.sum(self, axis=dim, keepdims=keepdim)",
          samples=lambda make: [((make(2, 3),), {}), ((make(2, 3, 2), (0, 2)), {}), ((make(3, 4), 1), {"keepdim": True})],
@@ -107,23 +123,20 @@ operator("sum(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=N
     """)
 
 
-def _count(TensorBase self, dims):
-    n = 1
-    for d in all_dims(self, dims):
-        n *= self.shape[d] if self.ndim else 1
-    return n
-
-
-def _mean(TensorBase self, dim, bint keepdim, DType dtype):
+cdef object _mean(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef DType dtype = <object>a[3]
     cdef int code = self.dtype.code if dtype is None else dtype.code
+    cdef bint gone[64]
+    cdef int64_t count
     if dtype_of(code).category < CAT_FLOAT:
         raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
                            f"Got: {self.dtype.name.capitalize()}" if dtype is None else
                            "mean(): could not infer output dtype. Optional dtype must be either a floating point or complex dtype. "
                            f"Got: {dtype.name.capitalize()}")
-    count = _count(self, dim)
-    out = reduced(REDUCE_SUM, cast(self, code), all_dims(self, dim), keepdim, code)
-    return out / count if count else out / float(0)
+    mark_dims(self, <object>a[1], gone)
+    count = count_of(self, gone)
+    return call2(op_div_, reduced(REDUCE_SUM, cast(self, code), gone, <object>a[2], code), count if count else float(0))
 
 
 def _mean_vjp(grad, self_shape, dim, keepdim):
@@ -131,7 +144,7 @@ def _mean_vjp(grad, self_shape, dim, keepdim):
     return _spread_to(grad, self_shape, dim, keepdim) / max(count, 1)
 
 
-operator("mean(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)", _mean,
+operator("mean(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)", native(_mean),
          vjp={"self": _mean_vjp}, jvp="linear", reference="np.mean(self, axis=dim, keepdims=keepdim)",
          samples=lambda make: [((make(2, 3),), {}), ((make(2, 3, 2), (0, 2)), {}), ((make(3, 4), 1), {"keepdim": True})],
          doc="Arithmetic mean of the elements, of all or over the named dimensions.")
@@ -147,10 +160,12 @@ composite("nanmean(Tensor self, Dims? dim=None, bool keepdim=False, *, DType? dt
 
 
 # ---- products ---------------------------------------------------------------------------------------
-def _prod(TensorBase self, dim, bint keepdim, DType dtype):
-    cdef int code = dtype.code if dtype is not None else (
-        TG_I64 if self.dtype.category < CAT_FLOAT else self.dtype.code)
-    return reduced(REDUCE_PROD, cast(self, code), all_dims(self, None if dim is None else (dim,)), keepdim, code)
+cdef object _prod(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int code = sum_code(self, <object>a[3])
+    cdef bint gone[64]
+    mark_dims(self, None if <object>a[1] is None else (<object>a[1],), gone)
+    return reduced(REDUCE_PROD, cast(self, code), gone, <object>a[2], code)
 
 
 def _others_product(x, dim):
@@ -172,7 +187,7 @@ def _prod_partial(self, dim):
     return _others_product(self, dim)
 
 
-operator("prod(Tensor self, Dim? dim=None, bool keepdim=False, *, DType? dtype=None)", _prod,
+operator("prod(Tensor self, Dim? dim=None, bool keepdim=False, *, DType? dtype=None)", native(_prod),
          vjp={"self": lambda grad, self, dim, keepdim: _spread(grad, None if dim is None else (dim,), keepdim, self.ndim)
               * conj(_prod_partial(self, dim))},
          jvp=lambda self, self_t, dim, keepdim: sum_(self_t * _prod_partial(self, dim), None if dim is None else (dim,), keepdim),
@@ -242,14 +257,32 @@ composite("std_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool k
 
 
 # ---- largest and smallest ---------------------------------------------------------------------------------
-def _extreme(int op, str name, TensorBase self, dim, bint keepdim):
-    dims = all_dims(self, dim)
-    for d in dims:
-        if self.ndim and self.shape[d] == 0:
+cdef TensorBase extreme(int op, str name, TensorBase self, object dim, bint keepdim):
+    cdef bint gone[64]
+    cdef int d
+    mark_dims(self, dim, gone)
+    for d in range(self.ndim):
+        if gone[d] and self.shape[d] == 0:
             raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.") if dim else RuntimeError(
                 f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' "
                 "argument.")
-    return reduced(op, self, dims, keepdim, self.dtype.code)
+    return reduced(op, self, gone, keepdim, self.dtype.code)
+
+
+cdef object _amax(PyObject** a):
+    return extreme(REDUCE_MAX, "amax", <TensorBase>a[0], <object>a[1], <object>a[2])
+
+
+cdef object _amin(PyObject** a):
+    return extreme(REDUCE_MIN, "amin", <TensorBase>a[0], <object>a[1], <object>a[2])
+
+
+cdef object _max_of_all(PyObject** a):
+    return extreme(REDUCE_MAX, "max", <TensorBase>a[0], None, False)
+
+
+cdef object _min_of_all(PyObject** a):
+    return extreme(REDUCE_MIN, "min", <TensorBase>a[0], None, False)
 
 
 def _share_equally(grad, self, out, dim, keepdim):
@@ -264,18 +297,17 @@ def _extreme_tangent(self, self_t, out, dim, keepdim):
     return sum_(self_t * reach, dim, keepdim) / sum_(reach, dim, keepdim)
 
 
-for _name, _op, _what, _ref in (("amax", REDUCE_MAX, "largest", "np.amax"), ("amin", REDUCE_MIN, "smallest", "np.amin")):
-    operator(f"{_name}(Tensor self, Dims dim=(), bool keepdim=False)",
-             lambda self, dim, keepdim, op=_op, name=_name: _extreme(op, name, self, dim, keepdim),
+for _name, _forward, _what, _ref in (("amax", native(_amax), "largest", "np.amax"), ("amin", native(_amin), "smallest", "np.amin")):
+    operator(f"{_name}(Tensor self, Dims dim=(), bool keepdim=False)", _forward,
              vjp={"self": _share_equally}, jvp=_extreme_tangent,
              reference=f"{_ref}(self, axis=dim or None, keepdims=keepdim)",
              samples=lambda make: [((make(2, 3),), {}), ((make(2, 3, 2), (0, 2)), {}), ((make(3, 4), 1, True), {})],
              doc=f"The {_what} element, of all or over the named dimensions; equal ones share the gradient.")
 
 
-def _extreme_with_index(bint is_max, TensorBase self, int dim, bint keepdim):
+cdef tuple extreme_with_index(bint is_max, TensorBase self, int dim, bint keepdim):
     """(values, indices) along one dimension."""
-    cdef TensorBase index = _arg(is_max, self, dim, True)
+    cdef TensorBase index = arg_extreme(is_max, self, dim, True)
     cdef TensorBase x = self if self.ndim else new_tensor(self.storage, self.dtype, 1, _one, _one, self.offset)
     cdef TensorBase flat = index if index.ndim else new_tensor(index.storage, index.dtype, 1, _one, _one, index.offset)
     cdef TensorBase values = empty(flat.ndim, flat.shape, self.dtype, self.storage.device)
@@ -303,10 +335,10 @@ cdef TensorBase _drop(TensorBase x, int dim):
     return new_tensor(x.storage, x.dtype, n, shape, strides, x.offset)
 
 
-def _arg(bint is_max, TensorBase self, dim, bint keepdim):
+cdef TensorBase arg_extreme(bint is_max, TensorBase self, object dim, bint keepdim):
     cdef int64_t shape[64]
     cdef TensorBase x = self, out
-    cdef int d
+    cdef int d, along
     name = "argmax" if is_max else "argmin"
     if self.dtype.category == CAT_COMPLEX:
         raise NotImplementedError(f"\"{name}\" not implemented for complex tensors, which have no order")
@@ -318,24 +350,33 @@ def _arg(bint is_max, TensorBase self, dim, bint keepdim):
                              "with the 'dim' argument.")
         flat = cast(x, x.dtype.code)
         x = reshape(flat, (-1,))
-        out = _arg(is_max, x, 0, False)
+        out = arg_extreme(is_max, x, 0, False)
         return reshape(out, (1,) * self.ndim) if keepdim else out
+    along = dim
     if self.ndim == 0:
         x = new_tensor(x.storage, x.dtype, 1, _one, _one, x.offset)
-        dim = 0
-    if x.shape[dim] == 0:
-        raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
+        along = 0
+    if x.shape[along] == 0:
+        raise IndexError(f"{name}(): Expected reduction dim {along} to have non-zero size.")
     for d in range(x.ndim):
-        shape[d] = 1 if d == dim else x.shape[d]
+        shape[d] = 1 if d == along else x.shape[d]
     out = empty(x.ndim, shape, dtype_of(TG_I64), x.storage.device)
-    primitives.argreduce(is_max, out, x, dim)
-    return out if keepdim and self.ndim else _drop(out, dim)
+    primitives.argreduce(is_max, out, x, along)
+    return out if keepdim and self.ndim else _drop(out, along)
 
 
-operator("argmax(Tensor self, Dim? dim=None, bool keepdim=False)", lambda self, dim, keepdim: _arg(True, self, dim, keepdim),
+cdef object _argmax(PyObject** a):
+    return arg_extreme(True, <TensorBase>a[0], <object>a[1], <object>a[2])
+
+
+cdef object _argmin(PyObject** a):
+    return arg_extreme(False, <TensorBase>a[0], <object>a[1], <object>a[2])
+
+
+operator("argmax(Tensor self, Dim? dim=None, bool keepdim=False)", native(_argmax),
          reference="np.argmax(self, axis=dim, keepdims=keepdim)", samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})],
          doc="The index of the largest element, of all (counted in order) or along one dimension; the first of equal ones.")
-operator("argmin(Tensor self, Dim? dim=None, bool keepdim=False)", lambda self, dim, keepdim: _arg(False, self, dim, keepdim),
+operator("argmin(Tensor self, Dim? dim=None, bool keepdim=False)", native(_argmin),
          reference="np.argmin(self, axis=dim, keepdims=keepdim)", samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})],
          doc="The index of the smallest element, of all (counted in order) or along one dimension; the first of equal ones.")
 
@@ -376,20 +417,36 @@ def _batched(x, dim, size):
     return x.expand(size, *x.shape) if dim is None else movedim(x, dim, 0)
 
 
-for _name, _is_max, _what in (("max", True, "largest"), ("min", False, "smallest")):
-    composite(f"{_name}(Tensor self)", lambda self, name=_name: handle("_" + name)(self),
+cdef object _max_along(PyObject** a):
+    return max_type(extreme_with_index(True, <TensorBase>a[0], <object>a[1], <object>a[2]))
+
+
+cdef object _min_along(PyObject** a):
+    return min_type(extreme_with_index(False, <TensorBase>a[0], <object>a[1], <object>a[2]))
+
+
+cdef object _max(PyObject** a):
+    return call1(max_of_all, <object>a[0])
+
+
+cdef object _min(PyObject** a):
+    return call1(min_of_all, <object>a[0])
+
+
+for _name, _what, _forward, _of_all, _along in (
+        ("max", "largest", native(_max), native(_max_of_all), native(_max_along)),
+        ("min", "smallest", native(_min), native(_min_of_all), native(_min_along))):
+    composite(f"{_name}(Tensor self)", _forward,
               reference=f"np.{_name}(self)", samples=lambda make: [((make(2, 3),), {})],
               doc=f"The {_what} element; along a dimension also its index; of two tensors the {_what} of each pair.")
-    operator(f"_{_name}(Tensor self)",
-             lambda self, name=_name, op=(REDUCE_MAX if _is_max else REDUCE_MIN): _extreme(op, name, self, None, False),
+    operator(f"_{_name}(Tensor self)", _of_all,
              vjp={"self": lambda grad, self, out: _share_equally(grad, self, out, (), False)},
              jvp=lambda self, self_t, out: _extreme_tangent(self, self_t, out, (), False), node=_name, internal=True,
              batch=lambda batch_size, in_dims, self, name=_name: (
                  handle("a" + name)(movedim(self, in_dims[0], 0), tuple(range(1, self.ndim))) if self.ndim > 1 else self, 0),
              doc=f"The {_what} element.")
     operator(f"{_name}(Tensor self, Dim dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
-             lambda self, dim, keepdim, is_max=_is_max, kind=getattr(return_types, _name):
-             kind(_extreme_with_index(is_max, self, dim, keepdim)),
+             _along,
              vjp={"self": lambda grad_values, self_shape, dim, indices, keepdim:
                   _put_back(grad_values, self_shape, dim, indices, keepdim)},
              jvp=lambda self_t, dim, indices, keepdim: (_pick(self_t, dim, indices, keepdim), None),
@@ -404,14 +461,24 @@ composite("aminmax(Tensor self, *, Dim? dim=None, bool keepdim=False) -> (Tensor
 
 
 # ---- all, any, counts ----------------------------------------------------------------------------------------
-def _truth(int op, TensorBase self, dim, bint keepdim):
-    return reduced(op, self, all_dims(self, dim), keepdim, TG_BOOL)
+cdef TensorBase truth(int op, PyObject** a):
+    cdef bint gone[64]
+    mark_dims(<TensorBase>a[0], <object>a[1], gone)
+    return reduced(op, <TensorBase>a[0], gone, <object>a[2], TG_BOOL)
 
 
-operator("all(Tensor self, Dims? dim=None, bool keepdim=False)", lambda self, dim, keepdim: _truth(REDUCE_ALL, self, dim, keepdim),
+cdef object _all(PyObject** a):
+    return truth(REDUCE_ALL, a)
+
+
+cdef object _any(PyObject** a):
+    return truth(REDUCE_ANY, a)
+
+
+operator("all(Tensor self, Dims? dim=None, bool keepdim=False)", native(_all),
          reference="np.all(self, axis=dim, keepdims=keepdim)", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
          doc="Whether all elements are non-zero.")
-operator("any(Tensor self, Dims? dim=None, bool keepdim=False)", lambda self, dim, keepdim: _truth(REDUCE_ANY, self, dim, keepdim),
+operator("any(Tensor self, Dims? dim=None, bool keepdim=False)", native(_any),
          reference="np.any(self, axis=dim, keepdims=keepdim)", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
          doc="Whether any element is non-zero.")
 composite("count_nonzero(Tensor self, Dims? dim=None)", lambda self, dim: sum_(self != 0, dim),
@@ -508,7 +575,7 @@ def _logsumexp(TensorBase self, dim, bint keepdim):
         return log(sum_(exp(x), dim, keepdim))
     top = amax(real(x) if x.is_complex() else x, dim or (), True)
     top = where(top.abs() == math.inf, 0, top)
-    return log(sum_(exp(x - top), dim, keepdim)) + (top if keepdim else squeeze(top, all_dims(self, dim)))
+    return log(sum_(exp(x - top), dim, keepdim)) + (top if keepdim else squeeze(top, dim or tuple(range(self.ndim))))
 
 
 operator("logsumexp(Tensor self, Dims dim, bool keepdim=False)", _logsumexp,
