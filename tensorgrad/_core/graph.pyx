@@ -6,7 +6,8 @@ from tensorgrad._core.grad_mode cimport Level, thread_state
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     CONTIGUOUS, HAS_TANGENT, INFERENCE, REQUIRES_GRAD, SAVED_INPUT, SAVED_NONE, SAVED_OBJECT, SAVED_OUTPUT,
-    SAVED_PACKED, AutogradMeta, NodeHooks, alias, init_node, make_node_type, meta_of, new_node, set_node_type, set_output, size_from, version_of)
+    SAVED_PACKED, AutogradMeta, NodeHooks, alias, init_node, make_node_type, meta_of, new_node, set_node_type, set_output,
+    size_from, version_of)
 
 from tensorgrad._core.hooks import HookDict
 

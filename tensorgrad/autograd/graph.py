@@ -16,6 +16,7 @@ from tensorgrad._core.hooks import RemovableHandle
 from tensorgrad._core.tensor import Tensor
 from tensorgrad._core.transforms import set_write_observer
 from tensorgrad._core.view import increment_version as _increment_version
+from tensorgrad.autograd._graph_picture import to_dot, to_svg
 
 __all__ = [
     "GradientEdge",
@@ -28,6 +29,8 @@ __all__ = [
     "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
+    "to_dot",
+    "to_svg",
 ]
 
 

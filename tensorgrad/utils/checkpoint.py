@@ -394,9 +394,7 @@ def _without_reentrance(
     if debug and context_fn is not noop_context_fn:
         raise ValueError("debug=True is incompatible with non-default context_fn")
     if determinism_check not in _determinism_checks:
-        raise ValueError(
-            f"determinism_check should be one of {list(_determinism_checks)}, but got {determinism_check}"
-        )
+        raise ValueError(f"determinism_check should be one of {list(_determinism_checks)}, but got {determinism_check}")
     forward_context, recompute_context = context_fn()
     random_state = get_rng_state() if preserve else None
     if not is_grad_enabled():
@@ -489,9 +487,7 @@ def checkpoint(
         use_reentrant = True
     preserve = kwargs.pop("preserve_rng_state", True)
     if not use_reentrant:
-        return _without_reentrance(
-            function, args, kwargs, preserve, context_fn, determinism_check, debug, early_stop
-        )
+        return _without_reentrance(function, args, kwargs, preserve, context_fn, determinism_check, debug, early_stop)
     if kwargs:
         raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
     if context_fn is not noop_context_fn or debug is not False:
@@ -525,8 +521,8 @@ def checkpoint_sequential(
     """
     if use_reentrant is None:
         warnings.warn(
-            "tensorgrad.utils.checkpoint.checkpoint_sequential: the use_reentrant parameter should be passed explicitly. "
-            f"In version 2.9 we will raise an exception if use_reentrant is not passed. {_recommended}",
+            "tensorgrad.utils.checkpoint.checkpoint_sequential: the use_reentrant parameter should be passed "
+            f"explicitly. In version 2.9 we will raise an exception if use_reentrant is not passed. {_recommended}",
             stacklevel=2,
         )
         use_reentrant = True

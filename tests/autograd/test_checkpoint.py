@@ -362,7 +362,11 @@ def changing(first, second):
             r"have different metadata.*\ntensor at position 0:\nsaved metadata: .'shape': tensorgrad.Size\(\[2\]\)",
         ),
         (lambda x: x.double().exp().sin(), {}, "recomputed metadata: .*float64"),
-        (lambda x: x.exp(), {"debug": True}, r"Where tensors were saved during recomputation:(.|\n)*test_checkpoint.py"),
+        (
+            lambda x: x.exp(),
+            {"debug": True},
+            r"Where tensors were saved during recomputation:(.|\n)*test_checkpoint.py",
+        ),
     ],
 )
 def test_a_region_that_differs(second, options, message):
@@ -377,9 +381,7 @@ def test_debug_by_context_and_no_check():
     with pytest.raises(CheckpointError, match="Where tensors were saved"):
         y.sum().backward()
     x = leaf()
-    y = checkpoint(
-        changing(region, lambda x: x.double().exp().sin()), x, use_reentrant=False, determinism_check="none"
-    )
+    y = checkpoint(changing(region, lambda x: x.double().exp().sin()), x, use_reentrant=False, determinism_check="none")
     y.sum().backward()
     assert x.grad.tolist() == pytest.approx(expected(region, x))
 
@@ -482,7 +484,9 @@ def test_refusals(call, error, message):
 
 
 def test_use_reentrant_has_to_be_said():
-    with pytest.warns(UserWarning, match="the use_reentrant parameter should be passed explicitly. Starting in PyTorch 2.9"):
+    with pytest.warns(
+        UserWarning, match="the use_reentrant parameter should be passed explicitly. Starting in PyTorch 2.9"
+    ):
         y = checkpoint(region, leaf())
     assert type(y.grad_fn).__name__ == "CheckpointFunctionBackward"
     with pytest.warns(UserWarning, match="checkpoint_sequential: the use_reentrant parameter should be passed"):

@@ -163,7 +163,9 @@ def test_dir_names_what_is_saved():
 # The history of what is unpacked ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [graph.save_on_cpu, lambda: graph.saved_tensors_hooks(lambda t: t.detach(), lambda t: t)])
+@pytest.mark.parametrize(
+    "make", [graph.save_on_cpu, lambda: graph.saved_tensors_hooks(lambda t: t.detach(), lambda t: t)]
+)
 def test_higher_derivatives_through_hooks(make):
     x = leaf([1.0, 2.0], dtype=tensorgrad.float64)
     with make():
@@ -321,9 +323,11 @@ def test_the_block_and_the_graph_belong_together():
     x = leaf()
     with graph.allow_mutation_on_saved_tensors():
         out = (x.clone() ** 2).sum()
-        with pytest.raises(RuntimeError, match="allow_mutation_on_saved_tensors contexts cannot be nested"):
-            with graph.allow_mutation_on_saved_tensors():
-                pass
+        with (
+            pytest.raises(RuntimeError, match="allow_mutation_on_saved_tensors contexts cannot be nested"),
+            graph.allow_mutation_on_saved_tensors(),
+        ):
+            pass
     with pytest.raises(AssertionError, match="Trying to backward outside of the 'allow_mutation_on_saved_tensors'"):
         out.backward()
     b = x.clone()
