@@ -252,10 +252,12 @@ def to_svg(tensor: Any, params: Any = None, *, show_saved: bool = False) -> str:
                 f'<text x="{x:.1f}" y="{first + i * LINE:.1f}" text-anchor="middle"{weight}>{escape(line)}</text>'
             )
     for edge, path in zip(picture.edges, drawing.paths, strict=True):
-        if edge.label:
-            x, y = path[-1]
+        if edge.label:  # beside the arrow's head, on the side from which the edge does not come
+            (x, y), before = path[-1], path[-3][0]
+            side, anchor = (-5, "end") if before > x else (5, "start")
             parts.append(
-                f'<text x="{x + 5:.1f}" y="{y - 5:.1f}" font-size="10" fill="#444">{escape(edge.label)}</text>'
+                f'<text x="{x + side:.1f}" y="{y - 5:.1f}" font-size="10" fill="#444" text-anchor="{anchor}">'
+                f"{escape(edge.label)}</text>"
             )
     return "\n".join([*parts, "</svg>"])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 __all__ = ["Drawing", "layered"]
@@ -131,7 +132,7 @@ def _coordinates(
     x = [0.0] * len(widths)
 
     def distances(row: list[int]) -> list[float]:
-        return [(widths[a] + widths[b]) / 2 + GAP_X for a, b in zip(row, row[1:], strict=False)]
+        return [(widths[a] + widths[b]) / 2 + GAP_X for a, b in pairwise(row)]
 
     for row in rows:
         placed = _spaced([0.0] * len(row), distances(row), [1.0] * len(row))
@@ -197,7 +198,7 @@ def layered(sizes: Sequence[tuple[float, float]], edges: Sequence[tuple[int, int
     above: list[list[int]] = [[] for _ in layer]
     below: list[list[int]] = [[] for _ in layer]
     for chain in chains:
-        for a, b in zip(chain, chain[1:], strict=False):
+        for a, b in pairwise(chain):
             below[a].append(b)
             above[b].append(a)
     rows: list[list[int]] = [[] for _ in range(max(layer, default=-1) + 1)]

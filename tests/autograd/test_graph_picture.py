@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -196,7 +197,7 @@ def test_layouts_are_readable(drawn):
     for (a, b), path in zip(edges, drawing.paths, strict=True):
         assert path[0][1] == pytest.approx(found[a][3]) and found[a][0] <= path[0][0] <= found[a][2]
         assert path[-1][1] == pytest.approx(found[b][1]) and found[b][0] <= path[-1][0] <= found[b][2]
-        assert all(q[1] >= p[1] - 1e-9 for p, q in zip(path, path[1:], strict=False)), "edges go down"
+        assert all(q[1] >= p[1] - 1e-9 for p, q in pairwise(path)), "edges go down"
         for p, q in zip(path[::2], path[1::2], strict=True):  # the straight lines pass no box
             line = (p[0] - 1, p[1] + 0.01, p[0] + 1, q[1] - 0.01)
             assert not any(overlap(line, box) for v, box in enumerate(found) if v not in (a, b))
