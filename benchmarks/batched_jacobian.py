@@ -1,8 +1,8 @@
 """A Jacobian by rows: one batched traversal of the graph beside a loop over the outputs.
 
 The Jacobian of some outputs with respect to the input of a small network is computed by
-``autograd.grad(..., is_grads_batched=True)`` and by one call of ``autograd.grad`` for each output. Both run in turn, in one
-process, for several rounds; the table shows medians in milliseconds and their ratio.
+``autograd.grad(..., is_grads_batched=True)`` and by one call of ``autograd.grad`` for each output. Both run in turn, in
+one process, for several rounds; the table shows medians in milliseconds and their ratio.
 
     python benchmarks/batched_jacobian.py [--outputs 100] [--rounds 15]
 """
