@@ -11,11 +11,29 @@ from tensorgrad._core.types cimport (
 
 from tensorgrad._core.hooks import HookDict
 
+import os
 import threading
 import weakref
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* o)
+
+cdef extern from "pythread.h":
+    ctypedef void* PyThread_type_lock
+    PyThread_type_lock PyThread_allocate_lock()
+    int PyThread_acquire_lock(PyThread_type_lock lock, int wait) nogil
+    void PyThread_release_lock(PyThread_type_lock lock) nogil
+    unsigned long PyThread_get_thread_ident() nogil
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define TG_ALWAYS_LOCKS 1
+    #else
+    #define TG_ALWAYS_LOCKS 0
+    #endif
+    """
+    const bint TG_ALWAYS_LOCKS
 
 cdef Operator op_add = handle("add")
 cdef Operator op_add_ = handle("add_")
@@ -511,15 +529,72 @@ def mark_grads_zero(params):
             read_grad(x)
 
 
+# Two threads may reach one leaf. The GIL keeps them apart but for kernels that let it go, and Python code of plugins.
+cdef enum:
+    N_LOCKS = 16
+    LOCK_AT = 1 << 15           # elements, as RELEASE_GIL_AT in primitives.pyx
+
+cdef PyThread_type_lock _leaf_locks[N_LOCKS]
+cdef unsigned long _leaf_lock_owners[N_LOCKS]
+
+
+def _make_leaf_locks():
+    cdef int i
+    for i in range(N_LOCKS):
+        _leaf_locks[i] = PyThread_allocate_lock()
+        _leaf_lock_owners[i] = 0
+        if _leaf_locks[i] == NULL:
+            raise MemoryError("no memory for a lock")
+
+
+_make_leaf_locks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_make_leaf_locks)    # whoever held one does not exist there
+
+
+cdef int _lock_leaf(AutogradMeta meta, TensorBase new) noexcept:
+    """Keep other threads from accumulating where `meta` is; the number for `_unlock_leaf`, -1 where no lock is needed."""
+    cdef int i
+    if not TG_ALWAYS_LOCKS and new.numel < LOCK_AT and new.storage is not None and new.storage.data != NULL:
+        return -1
+    i = <int>((<size_t><PyObject*>meta >> 6) % N_LOCKS)
+    if _leaf_lock_owners[i] == PyThread_get_thread_ident():
+        return -1       # a finalizer of what the accumulation has freed has called backward
+    if not PyThread_acquire_lock(_leaf_locks[i], 0):
+        with nogil:
+            PyThread_acquire_lock(_leaf_locks[i], 1)
+    _leaf_lock_owners[i] = PyThread_get_thread_ident()
+    return i
+
+
+cdef void _unlock_leaf(int i) noexcept:
+    if i >= 0:
+        _leaf_lock_owners[i] = 0
+        PyThread_release_lock(_leaf_locks[i])
+
+
 cdef object accumulate_grad(NodeBase node, list grads):
     cdef TensorBase x = <TensorBase>node.context
     cdef TensorBase new = grads[0]
-    cdef TensorBase old
     cdef AutogradMeta meta = meta_of(x)
+    cdef int lock
     if new is None:
         return []
     grads[0] = None
-    old = meta.grad
+    lock = _lock_leaf(meta, new)
+    try:
+        _add_to_grad(x, meta, new)
+    finally:
+        _unlock_leaf(lock)
+    if meta.post_hooks is not None:
+        for hook in list(meta.post_hooks.values()):
+            if hook(x) is not None:
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+    return []
+
+
+cdef int _add_to_grad(TensorBase x, AutogradMeta meta, TensorBase new) except -1:
+    cdef TensorBase old = meta.grad
     if old is None or (meta.grad_is_zero and Py_REFCNT(<PyObject*>old) <= 2):
         meta.grad = _own_grad(x, new)
     elif meta.grad_is_zero:
@@ -529,11 +604,7 @@ cdef object accumulate_grad(NodeBase node, list grads):
     else:
         call2(op_add_, old, new)
     meta.grad_is_zero = False
-    if meta.post_hooks is not None:
-        for hook in list(meta.post_hooks.values()):
-            if hook(x) is not None:
-                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
-    return []
+    return 0
 
 
 cdef TensorBase _own_grad(TensorBase x, TensorBase new):

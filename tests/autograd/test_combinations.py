@@ -220,6 +220,19 @@ def test_threads_accumulate_in_one_leaf():
     assert x.grad.tolist() == [600.0] * 3
 
 
+@pytest.mark.parametrize("shape", [(300_000,), (3, 100_000)])
+def test_threads_accumulate_large_gradients_in_one_leaf(shape):
+    # the kernels let go of the GIL
+    x = tensorgrad.ones(shape, requires_grad=True)
+
+    def work(i):
+        for _ in range(10):
+            (x * 2).sum().backward()
+
+    assert not run_threads(work)
+    assert (x.grad == 120).all()
+
+
 def test_threads_that_share_a_graph_that_is_freed_end_with_an_error_or_a_gradient():
     for _ in range(10):
         x = leaf()
