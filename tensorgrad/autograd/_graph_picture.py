@@ -7,7 +7,6 @@ recorded operations with the shapes of their results; and the tensors from which
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 from tensorgrad._core.engine import gradient_edge_of
@@ -103,6 +102,11 @@ class _Picture:
 def shape_text(shape: Sequence[int]) -> str:
     """``(2, 3)``; of a scalar ``()``."""
     return f"({', '.join(map(str, shape))})"
+
+
+def escape(text: str) -> str:
+    """Text as XML wants it (the module html takes longer to import than a picture to draw)."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _saved_tensors(node: Any) -> Iterable[tuple[str, str]]:
