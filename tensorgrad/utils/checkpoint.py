@@ -190,6 +190,10 @@ _tip = (
 )
 
 
+# A graph that is kept may be run any number of times; a frame remembers the last few runs only.
+_MOST_RUNS = 64
+
+
 class _StopRecomputationError(Exception):
     """All that the region saved is there again."""
 
@@ -227,6 +231,8 @@ class _Frame:
     def compute_again(self, run: int) -> None:
         """Run the region once more and put what it saves into the holders."""
         args = [x.unpack() if isinstance(x, SavedTensor) else x for x in self.args]
+        if len(self.counts) >= _MOST_RUNS:
+            self.forget(next(iter(self.counts)))
         self.counts[run] = 0
         try:
             with _Recomputation(self, run), enable_grad():
@@ -237,6 +243,14 @@ class _Frame:
             del self.counts[run]
             raise
         self.check(run)
+
+    def forget(self, run: int) -> None:
+        """Drop what is known of a backward run, which is long over: else it would compute again."""
+        del self.counts[run]
+        for reference in self.holders:
+            holder = reference()
+            if holder is not None:
+                holder.found.pop(run, None)
 
     def check(self, run: int) -> None:
         if self.differs:

@@ -1,5 +1,6 @@
 """`tensorgrad.utils.checkpoint`: the same values and gradients, less memory, the same random numbers, clear errors."""
 
+import gc
 import threading
 import warnings
 from contextlib import contextmanager, nullcontext
@@ -129,6 +130,20 @@ def test_what_is_computed_again_dies_with_its_use_though_the_graph_is_kept():
         (g,) = grad(y.sum(), x, retain_graph=True)
         del g
         assert memory_stats()["live"] == before
+
+
+def test_a_kept_graph_may_run_any_number_of_times():
+    x = leaf()
+    y = checkpoint(lambda x: region(checkpoint(region, x, use_reentrant=False)), x, use_reentrant=False)
+    wanted = expected(lambda x: region(region(x)), x)
+    for _ in range(200):
+        assert grad(y.sum(), x, retain_graph=True)[0].tolist() == pytest.approx(wanted)
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(200):
+        grad(y.sum(), x, retain_graph=True)
+    gc.collect()
+    assert len(gc.get_objects()) <= before + 20
 
 
 @both
