@@ -113,6 +113,11 @@ cdef class Overload:
         """The dtypes that the CPU kernel computes in."""
         return [dtype_of(i) for i in range(15) if self.kernel != NULL and self.kernel.loop[i] != NULL]
 
+    def saved_value_names(self):
+        """What the derivatives have saved, by the names of ``node._saved_NAME``, one for each slot."""
+        compile_overload(self)
+        return ["result" if name == "out" else name for name in self.saved_names]
+
     def saved_slot(self, node, str name):
         compile_overload(self)
         if name in ("result", "self_result"):

@@ -66,6 +66,11 @@ def current_run():
     return -1 if tg_current_run == NULL else (<Run>tg_current_run).number
 
 
+def runs_whole_graph():
+    """Whether neither the backward run in progress in this thread nor one around it is for named inputs only."""
+    return tg_current_run == NULL or (<Run>tg_current_run).whole
+
+
 def will_execute(NodeBase node):
     """Whether the backward run in progress reaches `node`."""
     cdef tg_node_entry* e
@@ -133,6 +138,7 @@ cdef class Run:
     cdef dict captures          # node -> {output_nr: [positions]}
     cdef list captured
     cdef bint keep_graph, accumulate, create_graph
+    cdef bint whole             # neither this run nor one around it names inputs
     cdef int64_t number
 
     def __dealloc__(self):
@@ -511,6 +517,7 @@ def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, i
     cdef NodeBase node
     cdef int64_t k
     r.ready = Heap.__new__(Heap)
+    r.whole = inputs is None and (outer == NULL or (<Run>outer).whole)
     r.roots, r.keep_graph, r.create_graph, r.captures = [], keep_graph, create_graph, {}
     starts = []
     for i, root in enumerate(roots):

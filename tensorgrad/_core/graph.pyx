@@ -1,20 +1,39 @@
 """The graph: nodes as users see them, saved tensors and their checks, accumulation into leaves."""
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 
 from tensorgrad._core.grad_mode cimport Level, thread_state
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     CONTIGUOUS, HAS_TANGENT, INFERENCE, REQUIRES_GRAD, SAVED_INPUT, SAVED_NONE, SAVED_OBJECT, SAVED_OUTPUT,
-    SAVED_PACKED, AutogradMeta, NodeHooks, alias, init_node, meta_of, set_node_type, set_output, size_from, version_of)
+    SAVED_PACKED, AutogradMeta, NodeHooks, alias, init_node, make_node_type, meta_of, new_node, set_node_type, set_output,
+    size_from, version_of)
 
 from tensorgrad._core.hooks import HookDict
 
+import os
 import threading
 import weakref
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* o)
+
+cdef extern from "pythread.h":
+    ctypedef void* PyThread_type_lock
+    PyThread_type_lock PyThread_allocate_lock()
+    int PyThread_acquire_lock(PyThread_type_lock lock, int wait) nogil
+    void PyThread_release_lock(PyThread_type_lock lock) nogil
+    unsigned long PyThread_get_thread_ident() nogil
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define TG_ALWAYS_LOCKS 1
+    #else
+    #define TG_ALWAYS_LOCKS 0
+    #endif
+    """
+    const bint TG_ALWAYS_LOCKS
 
 cdef Operator op_add = handle("add")
 cdef Operator op_add_ = handle("add_")
@@ -103,7 +122,27 @@ cdef class Node(NodeBase):
             slot = self.op.saved_slot(self, name[7:])
             if slot is not None:
                 return unpack(self, slot)
+        if name.startswith("_raw_saved_") and self.op is not None:
+            if hasattr(self.op, "saved_slot"):
+                slot = self.op.saved_slot(self, name[11:])
+                if slot is not None and _may_hold_tensor(self, slot):
+                    return saved_tensor(self, slot)
+            elif name == "_raw_saved_tensors":      # a Function
+                if self.released:
+                    raise RuntimeError(_freed(self))
+                return tuple([saved_tensor(self, i) for i in range(self.n_saved)])
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __dir__(self):
+        names = set(object.__dir__(self))
+        if hasattr(self.op, "saved_value_names"):
+            for i, name in enumerate(self.op.saved_value_names()):
+                names.add(f"_saved_{name}")
+                if _may_hold_tensor(self, i):
+                    names.add(f"_raw_saved_{name}")
+        elif self.op is not None:
+            names.add("_raw_saved_tensors")
+        return sorted(names)
 
     def __call__(self, *grads):
         """Run this node alone on the gradients of its outputs."""
@@ -167,7 +206,7 @@ cdef void save_object(NodeBase node, int i, object value):
 
 cdef int save_input(NodeBase node, int i, TensorBase x) except -1:
     if thread_state().slow and thread_state().saved_hooks != NULL:
-        return _pack(node, i, x, False)
+        return _pack_with_current_hooks(node, i, x, False, x.output_nr)
     if x.flags & INFERENCE:
         raise RuntimeError("Inference tensors cannot be saved for backward. Please do not use Tensors created in inference "
                            "mode in computation tracked by autograd. To work around this, you can make a clone to get a "
@@ -184,7 +223,7 @@ cdef int save_input(NodeBase node, int i, TensorBase x) except -1:
 cdef int save_output(NodeBase node, int i, TensorBase x, int output_nr) except -1:
     """Save a node's own output, without the grad_fn that would close a cycle; unpacking restores it."""
     if thread_state().slow and thread_state().saved_hooks != NULL:
-        return _pack(node, i, x, True)
+        return _pack_with_current_hooks(node, i, x, True, output_nr)
     cdef TensorBase bare = _with_tangent(alias(x), x)
     Py_INCREF(bare)
     node.saved[i].value = <PyObject*>bare
@@ -204,28 +243,76 @@ cdef TensorBase _with_tangent(TensorBase y, TensorBase x):
     return y
 
 
-cdef int _pack(NodeBase node, int i, TensorBase x, bint is_output) except -1:
+cdef class Packed:
+    """What a pack hook made of a tensor, and the history that the tensor had: unpacking gives it back."""
+    cdef object value
+    cdef NodeBase grad_fn           # of a leaf its AccumulateGrad; None for constants and for a node's own output
+    cdef int output_nr
+    cdef bint is_output
+
+
+cdef int _pack_with_current_hooks(NodeBase node, int i, TensorBase x, bint is_output, int output_nr) except -1:
     pack, unpack_hook = (<list>thread_state().saved_hooks)[-1]
-    cdef int slow = thread_state().slow
+    return _pack(node, i, x, is_output, is_output, output_nr, pack, unpack_hook)
+
+
+cdef int _pack(NodeBase node, int i, TensorBase x, bint bare, bint is_output, int output_nr, object pack,
+               object unpack_hook) except -1:
+    """Keep what ``pack(x)`` returns; a `bare` tensor comes without its history, which for an output would be a cycle."""
+    cdef int slow = thread_state().slow, grad = thread_state().grad
     cdef void* hooks = thread_state().saved_hooks
-    # What the hook itself computes is not packed in turn.
+    cdef Packed packed = Packed.__new__(Packed)
+    cdef PyObject* old
+    # What the hook itself computes is neither packed in turn nor recorded.
     thread_state().saved_hooks = NULL
+    thread_state().grad = 0
     before = version_of(x)
     try:
-        packed = pack(alias(x) if is_output else x)
+        packed.value = pack(alias(x) if bare else x)
     finally:
         thread_state().saved_hooks = hooks
         thread_state().slow = slow
+        thread_state().grad = grad
     if version_of(x) != before:
         raise RuntimeError("A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
                            "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please "
                            "open an issue if you need to perform in-place operations on the input to a pack hook.")
+    packed.is_output, packed.output_nr = is_output, output_nr
+    if not is_output and x.flags & REQUIRES_GRAD:
+        packed.grad_fn = x.grad_fn if x.grad_fn is not None else accumulator_of(x)
     Py_INCREF(packed)
     Py_INCREF(unpack_hook)
+    old = node.saved[i].value
     node.saved[i].value = <PyObject*>packed
     node.saved[i].unpack = <PyObject*>unpack_hook
     node.saved[i].kind = SAVED_PACKED
+    Py_XDECREF(old)
     return 0
+
+
+cdef object _unpack_hooked(NodeBase node, int i):
+    """What the unpack hook returns, with the history of the tensor that was packed."""
+    cdef Packed packed = <Packed>node.saved[i].value
+    cdef TensorBase x, y
+    result = (<object>node.saved[i].unpack)(packed.value)
+    if not isinstance(result, TensorBase):
+        raise TypeError("Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                        f"{type(result).__name__}")
+    x = <TensorBase>result
+    if x.wrap is not None and not (<Level>x.wrap.owner).alive:
+        return value_of_ended(x)
+    y = _with_tangent(alias(x), x)
+    if packed.is_output:
+        y.grad_fn, y.output_nr = node, packed.output_nr
+    elif packed.grad_fn is None:
+        return y
+    elif packed.grad_fn.is_accumulator:     # a leaf again, whose gradient goes where that of the saved one went
+        meta_of(y).accumulator = <PyObject*>packed.grad_fn
+        y.meta.retain_handle = packed.grad_fn       # keeps it alive
+    else:
+        y.grad_fn, y.output_nr = packed.grad_fn, packed.output_nr
+    y.flags |= REQUIRES_GRAD
+    return y
 
 
 cdef object unpack(NodeBase node, int i):
@@ -237,17 +324,9 @@ cdef object unpack(NodeBase node, int i):
     if kind == SAVED_NONE:
         if not node.released:
             return None     # an optional argument that was not given
-        raise RuntimeError(
-            "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
-            "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
-            f"The values saved by {node_name(node)} are gone: most often a tensor computed before a loop is used again in "
-            "it, where it should be computed anew or detached. Specify retain_graph=True if you need to backward through "
-            "the graph a second time or if you need to access saved tensors after calling backward.")
+        raise RuntimeError(_freed(node))
     if kind == SAVED_PACKED:
-        result = (<object>node.saved[i].unpack)(<object>node.saved[i].value)
-        if not isinstance(result, TensorBase):
-            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(result).__name__}")
-        return result
+        return _unpack_hooked(node, i)
     x = <TensorBase>node.saved[i].value
     if x.version != NULL and x.version[0] != node.saved[i].version:
         raise RuntimeError(_version_message(node, i, x))
@@ -264,6 +343,95 @@ cdef object unpack(NodeBase node, int i):
             "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_(). This is not supported, "
             "please use out-of-place `.detach()` instead")
     return x
+
+
+cdef str _freed(NodeBase node):
+    return ("Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+            "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+            f"The values saved by {node_name(node)} are gone: most often a tensor computed before a loop is used again in "
+            "it, where it should be computed anew or detached. Specify retain_graph=True if you need to backward through "
+            "the graph a second time or if you need to access saved tensors after calling backward.")
+
+
+# ---- saved values one by one ----------------------------------------------------------------------
+cdef class SavedTensor:
+    """A tensor that a node has saved: what ``node._raw_saved_NAME`` shows.
+
+    Examples
+    --------
+    >>> import tensorgrad
+    >>> x = tensorgrad.tensor([1.0, 2.0], requires_grad=True)
+    >>> y = x * x
+    >>> saved = y.grad_fn._raw_saved_self
+    >>> saved.register_hooks(lambda x: x.detach() + 1, lambda x: x)
+    >>> saved.unpack()
+    tensor([2., 3.], requires_grad=True)
+    """
+    cdef NodeBase node
+    cdef int slot
+
+    def __init__(self, *args, **kwargs):
+        raise RuntimeError("Trying to create a SavedTensor object from Python is forbidden.")
+
+    def unpack(self):
+        """The tensor, after the checks that backward makes; None where there was none to save."""
+        return unpack(self.node, self.slot)
+
+    def register_hooks(self, pack_hook, unpack_hook):
+        """Keep ``pack_hook(tensor)``, at once called, in place of the tensor; ``unpack_hook`` makes the tensor of it again.
+
+        Parameters
+        ----------
+        pack_hook, unpack_hook : callable
+            As for `tensorgrad.autograd.graph.saved_tensors_hooks`.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor has hooks already, has been freed, or is None.
+        """
+        cdef int kind = self.node.saved[self.slot].kind
+        for hook in (pack_hook, unpack_hook):
+            if not callable(hook):
+                raise TypeError(f"register_hooks(): expected two callables, but got {type(hook).__name__}")
+        if kind == SAVED_PACKED:
+            raise RuntimeError("Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair "
+                               "of hooks is allowed at a time.")
+        if kind == SAVED_NONE and self.node.released:
+            raise RuntimeError(
+                "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the graph are "
+                "freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through "
+                "the graph a second time or if you need to access saved variables after calling backward.")
+        if kind != SAVED_INPUT and kind != SAVED_OUTPUT:
+            raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
+        unpack(self.node, self.slot)        # a tensor that has been written since is refused
+        x = <object>self.node.saved[self.slot].value
+        _pack(self.node, self.slot, <TensorBase>x, True, kind == SAVED_OUTPUT,
+              self.node.saved[self.slot].output_nr if kind == SAVED_OUTPUT else (<TensorBase>x).output_nr,
+              pack_hook, unpack_hook)
+
+
+cdef bint _may_hold_tensor(NodeBase node, int i):
+    if node.saved[i].kind == SAVED_OBJECT:
+        return <PyObject*>node.saved[i].value == <PyObject*>None     # an optional tensor that was not given
+    return True
+
+
+cdef SavedTensor saved_tensor(NodeBase node, int slot):
+    cdef SavedTensor saved = SavedTensor.__new__(SavedTensor)
+    saved.node, saved.slot = node, slot
+    return saved
+
+
+cdef object _keeper = make_node_type("Checkpoint", Node)
+
+
+def save_tensor(TensorBase x):
+    """Save `x` outside of any recorded operation: the hooks in force see it, and later writes to it are noticed."""
+    cdef NodeBase node = new_node(_keeper)
+    init_node(node, None, 0, 0, 1)
+    save_input(node, 0, x)
+    return saved_tensor(node, 0)
 
 
 cdef TensorBase value_of_ended(TensorBase x):
@@ -361,15 +529,72 @@ def mark_grads_zero(params):
             read_grad(x)
 
 
+# Two threads may reach one leaf. The GIL keeps them apart but for kernels that let it go, and Python code of plugins.
+cdef enum:
+    N_LOCKS = 16
+    LOCK_AT = 1 << 15           # elements, as RELEASE_GIL_AT in primitives.pyx
+
+cdef PyThread_type_lock _leaf_locks[N_LOCKS]
+cdef unsigned long _leaf_lock_owners[N_LOCKS]
+
+
+def _make_leaf_locks():
+    cdef int i
+    for i in range(N_LOCKS):
+        _leaf_locks[i] = PyThread_allocate_lock()
+        _leaf_lock_owners[i] = 0
+        if _leaf_locks[i] == NULL:
+            raise MemoryError("no memory for a lock")
+
+
+_make_leaf_locks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_make_leaf_locks)    # whoever held one does not exist there
+
+
+cdef int _lock_leaf(AutogradMeta meta, TensorBase new) noexcept:
+    """Keep other threads from accumulating where `meta` is; the number for `_unlock_leaf`, -1 where no lock is needed."""
+    cdef int i
+    if not TG_ALWAYS_LOCKS and new.numel < LOCK_AT and new.storage is not None and new.storage.data != NULL:
+        return -1
+    i = <int>((<size_t><PyObject*>meta >> 6) % N_LOCKS)
+    if _leaf_lock_owners[i] == PyThread_get_thread_ident():
+        return -1       # a finalizer of what the accumulation has freed has called backward
+    if not PyThread_acquire_lock(_leaf_locks[i], 0):
+        with nogil:
+            PyThread_acquire_lock(_leaf_locks[i], 1)
+    _leaf_lock_owners[i] = PyThread_get_thread_ident()
+    return i
+
+
+cdef void _unlock_leaf(int i) noexcept:
+    if i >= 0:
+        _leaf_lock_owners[i] = 0
+        PyThread_release_lock(_leaf_locks[i])
+
+
 cdef object accumulate_grad(NodeBase node, list grads):
     cdef TensorBase x = <TensorBase>node.context
     cdef TensorBase new = grads[0]
-    cdef TensorBase old
     cdef AutogradMeta meta = meta_of(x)
+    cdef int lock
     if new is None:
         return []
     grads[0] = None
-    old = meta.grad
+    lock = _lock_leaf(meta, new)
+    try:
+        _add_to_grad(x, meta, new)
+    finally:
+        _unlock_leaf(lock)
+    if meta.post_hooks is not None:
+        for hook in list(meta.post_hooks.values()):
+            if hook(x) is not None:
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+    return []
+
+
+cdef int _add_to_grad(TensorBase x, AutogradMeta meta, TensorBase new) except -1:
+    cdef TensorBase old = meta.grad
     if old is None or (meta.grad_is_zero and Py_REFCNT(<PyObject*>old) <= 2):
         meta.grad = _own_grad(x, new)
     elif meta.grad_is_zero:
@@ -379,11 +604,7 @@ cdef object accumulate_grad(NodeBase node, list grads):
     else:
         call2(op_add_, old, new)
     meta.grad_is_zero = False
-    if meta.post_hooks is not None:
-        for hook in list(meta.post_hooks.values()):
-            if hook(x) is not None:
-                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
-    return []
+    return 0
 
 
 cdef TensorBase _own_grad(TensorBase x, TensorBase new):

@@ -30,6 +30,12 @@ cdef Operator op_to = handle("to")
 cdef Operator op_squeeze = handle("squeeze")
 cdef Operator op_unsqueeze = handle("unsqueeze")
 
+cdef extern from *:
+    """
+    static __thread void *tg_write_observer = NULL;
+    """
+    void* tg_write_observer     # called with a tensor before it is written in place; borrowed from whoever set it
+
 cdef bint _fallback_warns = False
 
 
@@ -37,6 +43,13 @@ def set_fallback_warnings(bint on):
     """Warn when an operator without a batching rule is looped over."""
     global _fallback_warns
     _fallback_warns = on
+
+
+def set_write_observer(observer):
+    """Have this thread call ``observer(tensor)`` before each write in place; None ends that. The caller keeps it alive."""
+    global tg_write_observer
+    thread_state().slow += (observer is not None) - (tg_write_observer != NULL)
+    tg_write_observer = NULL if observer is None else <void*>observer
 
 
 # ---- wrapping -----------------------------------------------------------------------------------
@@ -146,6 +159,8 @@ cdef object run_slowly(Overload o, PyObject** a, tg_thread_state* st):
         level = level_at(st, st.depth)
         if level.kind == LEVEL_VMAP:
             return run_vmap(o, a, st, level)
+    elif tg_write_observer != NULL and o.inplace:
+        (<object>tg_write_observer)(<object>a[0])
     return run_at(o, a, st)
 
 

@@ -7,7 +7,13 @@ from tensorgrad.autograd import forward_ad, functional, graph
 from tensorgrad.autograd._backward import backward, grad
 from tensorgrad.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from tensorgrad.autograd.function import Function
-from tensorgrad.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from tensorgrad.autograd.grad_mode import (
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+    set_multithreading_enabled,
+)
 from tensorgrad.autograd.gradcheck import gradcheck, gradgradcheck
 
 __all__ = [
@@ -26,6 +32,7 @@ __all__ = [
     "no_grad",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "set_multithreading_enabled",
     "zero_grad_",
 ]
 

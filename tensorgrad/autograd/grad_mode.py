@@ -7,6 +7,7 @@ context managers and decorators that throw them and put them back.
 from __future__ import annotations
 
 import functools
+import threading
 import types
 import warnings
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -27,8 +28,10 @@ __all__ = [
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "is_multithreading_enabled",
     "no_grad",
     "set_grad_enabled",
+    "set_multithreading_enabled",
 ]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -363,3 +366,65 @@ class _ForwardGrad(_Mode):
 
     def _restore(self, before: Any) -> None:
         set_forward_grad(before)
+
+
+# The engine's threads --------------------------------------------------------------------------------
+
+
+class _Threads(threading.local):
+    enabled = True
+
+
+_threads = _Threads()
+
+
+def is_multithreading_enabled() -> bool:
+    """Whether backward may use several threads, by the wish of this thread."""
+    return _threads.enabled
+
+
+class set_multithreading_enabled(_Mode):
+    """Allow backward to run on several threads, or not: at once, in a ``with`` statement until the end of the block.
+
+    Parameters
+    ----------
+    mode : bool
+
+    Notes
+    -----
+    For PyTorch's signature: tensorgrad's engine runs each backward on the thread that calls it, whatever is set.
+
+    Examples
+    --------
+    >>> import tensorgrad
+    >>> with tensorgrad.autograd.set_multithreading_enabled(False):
+    ...     pass
+    """
+
+    __slots__ = ("_prior", "mode")
+
+    def __init__(self, mode: bool) -> None:
+        if not isinstance(mode, bool):
+            raise TypeError(
+                f"set_multithreading_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}"
+            )
+        self._before = []
+        self._prior: list[bool] = [_threads.enabled]
+        self.mode = mode
+        _threads.enabled = mode
+
+    def _switch(self) -> Any:
+        before = self._prior.pop() if self._prior else _threads.enabled
+        _threads.enabled = self.mode
+        return before
+
+    def _restore(self, before: Any) -> None:
+        _threads.enabled = before
+
+    def _copy(self) -> _Mode:
+        return type(self)(self.mode)
+
+    def __call__(self, func: _F) -> _F:
+        if self._prior:
+            _threads.enabled = self._prior.pop()  # a decorator concerns the function's calls only
+        return super().__call__(func)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -10,20 +11,26 @@ from typing import Any, NamedTuple
 
 from tensorgrad._core.engine import current_run, gradient_edge_of, will_execute
 from tensorgrad._core.grad_mode import pop_saved_hooks, push_saved_hooks
-from tensorgrad._core.graph import Node
+from tensorgrad._core.graph import Node, SavedTensor
 from tensorgrad._core.hooks import RemovableHandle
 from tensorgrad._core.tensor import Tensor
+from tensorgrad._core.transforms import set_write_observer
 from tensorgrad._core.view import increment_version as _increment_version
+from tensorgrad.autograd._graph_picture import to_dot, to_svg
 
 __all__ = [
     "GradientEdge",
     "Node",
+    "SavedTensor",
+    "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "increment_version",
     "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
+    "to_dot",
+    "to_svg",
 ]
 
 
@@ -68,8 +75,12 @@ def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
         raise RuntimeError("increment_version expect a Iterable[Tensor] as input")
     for x in tensors:
         if not isinstance(x, Tensor):
-            raise RuntimeError(f"increment_version expect each element to be a Tensor, got {type(x).__name__}")
-        _increment_version(x)
+            raise RuntimeError(
+                "increment_version expects each element of the iterable to be a tensor, got "
+                f"{type(x).__name__}"
+            )
+        if not x.is_inference():  # which count nothing
+            _increment_version(x)
 
 
 # Saved tensors -------------------------------------------------------------------------------------
@@ -166,6 +177,110 @@ def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
         yield
     finally:
         _saved_hooks.refusals = before
+
+
+# Writing to what was saved ----------------------------------------------------------------------------
+
+
+class _SavedValue:
+    """A tensor as it was when it was saved: itself, or its clone from before the first write to its memory."""
+
+    __slots__ = ("__weakref__", "cloned", "tensor")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor: Tensor | None = tensor
+        self.cloned = False
+
+
+class _Mutations:
+    """The saved tensors of one `allow_mutation_on_saved_tensors` block, by the memory in which they lie."""
+
+    def __init__(self) -> None:
+        self.values: weakref.WeakKeyDictionary[Any, weakref.WeakSet[_SavedValue]] = weakref.WeakKeyDictionary()
+        self.closed = False
+
+    @property
+    def cloned(self) -> list[_SavedValue]:
+        return [value for values in self.values.values() for value in values if value.cloned]
+
+    @property
+    def original(self) -> list[_SavedValue]:
+        return [value for values in self.values.values() for value in values if not value.cloned]
+
+    def pack(self, tensor: Tensor) -> _SavedValue:
+        known = self.values.setdefault(tensor.untyped_storage(), weakref.WeakSet())
+        for value in known:
+            if value.tensor is tensor and not value.cloned:
+                return value
+        value = _SavedValue(tensor)
+        known.add(value)
+        return value
+
+    def unpack(self, value: _SavedValue) -> Tensor:
+        if self.closed or value.tensor is None:
+            raise AssertionError(
+                "Trying to backward outside of the 'allow_mutation_on_saved_tensors' context in which the graph was "
+                "originally recorded."
+            )
+        return value.tensor
+
+    def before_write(self, tensor: Tensor) -> None:
+        """Keep the values of all that was saved from the memory that is about to be written."""
+        values = self.values.get(tensor.untyped_storage())
+        if not values:
+            return
+        for value in list(values):
+            if not value.cloned and value.tensor is not None:
+                value.tensor = value.tensor.detach().clone()
+                value.cloned = True
+
+    def clear(self) -> None:
+        self.closed = True
+        for values in self.values.values():
+            for value in values:
+                value.tensor = None
+        self.values.clear()
+
+
+class _AllowingMutation(threading.local):
+    active = False
+
+
+_allowing_mutation = _AllowingMutation()
+
+
+@contextmanager
+def allow_mutation_on_saved_tensors() -> Iterator[_Mutations]:
+    """The block in which tensors saved for backward may be written: they are cloned before the first write.
+
+    Forward and backward both run in the block. Nothing is cloned that is not written, nor what backward has
+    used already.
+
+    Examples
+    --------
+    >>> import tensorgrad
+    >>> a = tensorgrad.ones(2, requires_grad=True)
+    >>> with tensorgrad.autograd.graph.allow_mutation_on_saved_tensors():
+    ...     b = a.clone()
+    ...     out = (b**2).sum()
+    ...     _ = b.sin_()
+    ...     out.backward()
+    >>> a.grad
+    tensor([2., 2.])
+    """
+    if _allowing_mutation.active:
+        raise RuntimeError("allow_mutation_on_saved_tensors contexts cannot be nested")
+    context = _Mutations()
+    observer = context.before_write
+    with saved_tensors_hooks(context.pack, context.unpack):
+        _allowing_mutation.active = True
+        set_write_observer(observer)
+        try:
+            yield context
+        finally:
+            set_write_observer(None)
+            _allowing_mutation.active = False
+            context.clear()
 
 
 # Hooks on several gradients -------------------------------------------------------------------------

@@ -68,6 +68,6 @@ def test_live_bytes_do_not_grow_with_steps():
     for _ in range(10):
         step()
     after_ten = live()
-    for _ in range(1000):
+    for _ in range(9_990):
         step()
     assert live() == after_ten

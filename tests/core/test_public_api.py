@@ -8,6 +8,7 @@ A change of the API is a change of public_api.txt, which a review sees. After an
 import importlib
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 
 import tensorgrad
@@ -46,7 +47,7 @@ def public_names(module):
 
 def signature(value):
     try:
-        return str(inspect.signature(value))
+        return re.sub(r" at 0x[0-9a-f]+>", ">", str(inspect.signature(value)))
     except (TypeError, ValueError):
         return "(...)"
 
