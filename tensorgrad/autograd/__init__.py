@@ -9,6 +9,7 @@ from tensorgrad.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from tensorgrad.autograd.function import Function
 from tensorgrad.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from tensorgrad.autograd.gradcheck import gradcheck, gradgradcheck
+from tensorgrad.ops.optim import with_grad
 
 __all__ = [
     "Function",
@@ -26,6 +27,7 @@ __all__ = [
     "no_grad",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "with_grad",
     "zero_grad_",
 ]
 
