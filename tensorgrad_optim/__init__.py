@@ -1,10 +1,12 @@
 """Optimizers for tensorgrad."""
 
+from tensorgrad_optim import lr_scheduler
 from tensorgrad_optim.adadelta import Adadelta
 from tensorgrad_optim.adagrad import Adagrad
 from tensorgrad_optim.adam import Adam, AdamW
 from tensorgrad_optim.adamax import Adamax
 from tensorgrad_optim.asgd import ASGD
+from tensorgrad_optim.lbfgs import LBFGS
 from tensorgrad_optim.nadam import NAdam
 from tensorgrad_optim.optimizer import Optimizer
 from tensorgrad_optim.radam import RAdam
@@ -16,6 +18,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -27,4 +30,5 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "lr_scheduler",
 ]

@@ -73,7 +73,7 @@ class NAdam(ElementwiseOptimizer):
     >>> optimizer.step()
     >>> weight
     Parameter containing:
-    tensor([NADAM, NADAM], requires_grad=True)
+    tensor([0.7359, 0.7359], requires_grad=True)
     """
 
     _added_options: ClassVar[dict[str, Any]] = {**ElementwiseOptimizer._added_options, "decoupled_weight_decay": False}

@@ -9,12 +9,13 @@ from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from libc.math cimport pow
 from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcmp
 
 from tensorgrad._core.dtype cimport CAT_FLOAT, TG_F32, TG_F64
 from tensorgrad._core.grad_mode cimport tg_thread_state, thread_state
 from tensorgrad._core.graph cimport read_grad
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, bump, device_of
+from tensorgrad._core.types cimport CONTIGUOUS, INFERENCE, TensorBase, device_of
 from tensorgrad._core.view cimport check_inplace
 
 from tensorgrad._core.dispatch import composite
@@ -71,32 +72,47 @@ cdef str _spoken(TensorBase x):
 cdef bint _admit(Operator op, PyObject** columns, int n, Py_ssize_t i) except -1:
     """Whether the kernel serves parameter `i`; raises on what no step can be computed from."""
     cdef TensorBase p = _at(columns[0], i), x
-    cdef bint direct = True
-    cdef int j, d
+    cdef bint direct = True, recording = thread_state().grad
+    cdef int j
     if p.dtype.category < CAT_FLOAT:
         raise RuntimeError(f"{op.__name__}: parameters must be floating point or complex, but number {i} is {p.dtype}")
     for j in range(n):
         x = _at(columns[j], i)
         if x.storage is None or x.storage.device.table == NULL or not x.flags & CONTIGUOUS:
             direct = False
-        if x.dtype is not p.dtype or device_of(x) is not device_of(p):
-            raise RuntimeError("params, grads and states must have same dtype, device, and layout, but those of parameter "
-                               f"{i} are {_spoken(p)} and {_spoken(x)} ({op.__name__}: convert one of them with .to())")
-        if x.ndim != p.ndim:
-            raise RuntimeError(f"{op.__name__}: the shapes of parameter {i}, its gradient and its states must be the same, but "
-                               f"got {_spoken(p)} and {_spoken(x)}")
-        for d in range(p.ndim):
-            if x.shape[d] != p.shape[d]:
-                raise RuntimeError(f"{op.__name__}: the shapes of parameter {i}, its gradient and its states must be the same, "
-                                   f"but got {_spoken(p)} and {_spoken(x)}")
-            if j != GRAD and x.strides[d] == 0 and x.shape[d] > 1:
-                raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
-                                   f"memory location. Please clone() the tensor before performing the operation. ({op.__name__})")
-        if j != GRAD:
+            _check_layout(op, x, j)
+        if x.dtype is not p.dtype or x.ndim != p.ndim or memcmp(x.shape, p.shape, p.ndim * sizeof(int64_t)) \
+                or not _together(x, p):
+            raise RuntimeError("params, grads and states must have same dtype, device, and layout, and the same shape, but those of "
+                               f"parameter {i} are {_spoken(p)} and {_spoken(x)} ({op.__name__})")
+        if j != GRAD and (recording or x.flags & INFERENCE):
             check_inplace(x, op, False)
     if direct:
         _refuse_overlap(op, columns, n, i)
     return direct
+
+
+cdef inline bint _together(TensorBase x, TensorBase y):
+    """Whether two tensors are on one device."""
+    if x.storage is not None and y.storage is not None:
+        return x.storage.device is y.storage.device
+    return device_of(x) is device_of(y)
+
+
+cdef int _check_layout(Operator op, TensorBase x, int j) except -1:
+    cdef int d
+    for d in range(x.ndim):
+        if j != GRAD and x.strides[d] == 0 and x.shape[d] > 1:
+            raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
+                               f"memory location. Please clone() the tensor before performing the operation. ({op.__name__})")
+    return 0
+
+
+cdef inline void _wrote(Operator op, TensorBase x) noexcept:
+    """What `bump` does, without a call."""
+    if x.version != NULL:
+        x.version[0] += 1
+    x.storage.writer = <PyObject*>op
 
 
 cdef inline char* _data(TensorBase x):
@@ -131,14 +147,16 @@ cdef int _launch(Operator op, const tg_step_kernel* k, PyObject** columns, int n
     for j in range(n):
         p[j] = _data(_at(columns[j], i))
     if numel >= RELEASE_GIL_AT:
-        held = [_at(columns[j], i).storage for j in range(n)]    # another thread may exchange a tensor's memory meanwhile
+        # Another thread may give a tensor other memory meanwhile.
+        held = [_at(columns[j], i).storage for j in range(n)]
         with nogil:
             tg_step_run(k, code, p, 0, numel, options)
+        held.clear()
     else:
         tg_step_run(k, code, p, 0, numel, options)
     for j in range(n):
         if j != GRAD:
-            bump(_at(columns[j], i), op)
+            _wrote(op, _at(columns[j], i))
     return 0
 
 
@@ -166,7 +184,8 @@ cdef bint _unscale(Operator op, PyObject* grads, Py_ssize_t n, grad_scale, found
 cdef int _check_step(Operator op, TensorBase step) except -1:
     if step.numel != 1 or (step.dtype.code != TG_F32 and step.dtype.code != TG_F64):
         raise RuntimeError(f"{op.__name__}: each of state_steps must be a single float32 or float64, but got {_spoken(step)}")
-    check_inplace(step, op, False)
+    if step.flags & INFERENCE or thread_state().grad:
+        check_inplace(step, op, False)
     return 0
 
 
@@ -181,11 +200,11 @@ cdef double _step_of(Operator op, TensorBase step, bint advance) except? -1:
     if step.dtype.code == TG_F32:
         if advance:
             (<float*>at)[0] += 1
-            bump(step, op)
+            _wrote(op, step)
         return (<float*>at)[0]
     if advance:
         (<double*>at)[0] += 1
-        bump(step, op)
+        _wrote(op, step)
     return (<double*>at)[0]
 
 
