@@ -288,7 +288,7 @@ def _adam_formula(p, g, m, v, h, step, lr, beta1, beta2, weight_decay, eps, maxi
     v.mul_(beta2).add_((1 - beta2) * (g * g))
     top = v
     if h is not None:
-        top = h.copy_(maximum(h.clone(), v))
+        top = h.copy_(maximum(h.clone(), v.clone()))
     rate, scale = lr / (1 - beta1 ** step), (1 - beta2 ** step) ** 0.5
     p.sub_(rate * m.clone() / (top.sqrt() / scale + eps))
 
