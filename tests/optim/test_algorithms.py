@@ -9,6 +9,7 @@ import pytest
 import tensorgrad
 import tensorgrad_nn as nn
 import tensorgrad_optim as optim
+from tensorgrad_optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 STEPS = 7
 
@@ -465,8 +466,6 @@ def test_groups_that_are_added_later():
 
 
 def test_global_hooks():
-    from tensorgrad_optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-
     param = nn.Parameter(tensorgrad.ones(1))
     optimizer = optim.Adam([param])
     seen = []
