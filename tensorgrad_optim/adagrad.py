@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorgrad
 from tensorgrad import Tensor, _fused_adagrad_  # type: ignore[attr-defined]
 from tensorgrad.autograd import with_grad
-from tensorgrad_optim._checks import check_fused, check_lr, check_not_negative, number_of
+from tensorgrad_optim._checks import check_fused, check_lr, check_not_negative
 from tensorgrad_optim.optimizer import Optimizer, scalar
 
 TYPE_CHECKING = False
@@ -152,7 +152,7 @@ class Adagrad(Optimizer):
                 found = with_grad(group["params"], self.state, _KEYS)
             _fused_adagrad_(
                 *found,
-                number_of(group["lr"]),
+                group["lr"],
                 group["lr_decay"],
                 group["weight_decay"],
                 group["eps"],

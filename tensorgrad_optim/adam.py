@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorgrad
 from tensorgrad import Tensor, _fused_adam_, _fused_adamw_  # type: ignore[attr-defined]
 from tensorgrad.autograd import with_grad
-from tensorgrad_optim._checks import check_betas, check_fused, check_lr, check_not_negative, number_of
+from tensorgrad_optim._checks import check_betas, check_fused, check_lr, check_not_negative
 from tensorgrad_optim.optimizer import Optimizer, scalar
 
 TYPE_CHECKING = False
@@ -173,7 +173,6 @@ class Adam(Optimizer):
             if found is None:
                 self._start(group)
                 found = with_grad(group["params"], self.state, keys)
-            lr = group["lr"]
             beta1, beta2 = group["betas"]
             (_fused_adamw_ if group["decoupled_weight_decay"] else _fused_adam_)(
                 found[0],
@@ -182,9 +181,9 @@ class Adam(Optimizer):
                 found[3],
                 found[4] if amsgrad else (),
                 found[-1],
-                lr if type(lr) is float else number_of(lr),
-                beta1 if type(beta1) is float else number_of(beta1),
-                beta2 if type(beta2) is float else number_of(beta2),
+                group["lr"],
+                beta1,
+                beta2,
                 group["weight_decay"],
                 group["eps"],
                 amsgrad,

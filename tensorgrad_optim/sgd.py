@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorgrad
 from tensorgrad import Tensor, _fused_sgd_  # type: ignore[attr-defined]
 from tensorgrad.autograd import with_grad
-from tensorgrad_optim._checks import check_fused, check_lr, check_not_negative, number_of
+from tensorgrad_optim._checks import check_fused, check_lr, check_not_negative
 from tensorgrad_optim.optimizer import Optimizer
 
 TYPE_CHECKING = False
@@ -140,13 +140,14 @@ class SGD(Optimizer):
         for group in self.param_groups:
             if group["momentum"] == 0:
                 params, grads = with_grad(group["params"])
-                _step(group, params, grads, (), False)
-                continue
-            found = with_grad(group["params"], self.state, _KEYS)
-            if found is None:
-                self._first_step(group)
+                buffers = ()
             else:
-                _step(group, *found, False)
+                found = with_grad(group["params"], self.state, _KEYS)
+                if found is None:
+                    self._first_step(group)
+                    continue
+                params, grads, buffers = found
+            _step(group, params, grads, buffers, False)
         return loss
 
     def _first_step(self, group: dict[str, Any]) -> None:
@@ -167,9 +168,9 @@ def _step(group: dict[str, Any], params: Any, grads: Any, buffers: Any, first: b
         params,
         grads,
         buffers,
-        number_of(group["weight_decay"]),
+        group["weight_decay"],
         group["momentum"],
-        number_of(group["lr"]),
+        group["lr"],
         group["dampening"],
         group["nesterov"],
         group["maximize"],

@@ -15,7 +15,7 @@ from tensorgrad._core.dtype cimport CAT_FLOAT, TG_F32, TG_F64
 from tensorgrad._core.grad_mode cimport tg_thread_state, thread_state
 from tensorgrad._core.graph cimport read_grad
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport CONTIGUOUS, INFERENCE, TensorBase, device_of
+from tensorgrad._core.types cimport CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, device_of
 from tensorgrad._core.view cimport check_inplace
 
 from tensorgrad._core.dispatch import composite
@@ -221,6 +221,13 @@ cdef object _real(x):
     return view_as_real(x) if x.is_complex() else x
 
 
+cdef object _scalar(x):
+    """An option as a formula uses it: a tensor only where the step may be differentiated with respect to it."""
+    if not isinstance(x, TensorBase):
+        return x
+    return x.reshape(()) if (<TensorBase>x).flags & REQUIRES_GRAD else x.item()
+
+
 cdef bint _decays(weight_decay) except -1:
     return bool(weight_decay != 0)
 
@@ -268,6 +275,7 @@ def _fused_sgd(tuple self, tuple grads, tuple momentum_buffer_list, weight_decay
             for i in range(length):
                 _launch(op_sgd, &tg_step_sgd_momentum if buffered else &tg_step_sgd, columns, n, i, &o)
             return None
+        weight_decay, lr = _scalar(weight_decay), _scalar(lr)
         for i in range(length):
             _sgd_formula(self[i], grads[i], momentum_buffer_list[i] if buffered else None, weight_decay, momentum, lr,
                          dampening, nesterov, maximize, is_first_step)
@@ -325,6 +333,7 @@ cdef object _adam_step(Operator op, bint decoupled, tuple self, tuple grads, tup
                     o.correction1, o.correction2, last = 1 - pow(o.beta1, step), 1 - pow(o.beta2, step), step
                 _launch(op, &tg_step_amsgrad if amsgrad else &tg_step_adam, columns, n, i, &o)
             return None
+        lr, beta1, beta2, weight_decay = _scalar(lr), _scalar(beta1), _scalar(beta2), _scalar(weight_decay)
         for i in range(length):
             _adam_formula(self[i], grads[i], exp_avgs[i], exp_avg_sqs[i], max_exp_avg_sqs[i] if amsgrad else None,
                           _counted(op, _at(columns[n], i), advance, differentiable), lr, beta1, beta2, weight_decay, eps,
@@ -384,6 +393,7 @@ def _fused_adagrad(tuple self, tuple grads, tuple state_sums, tuple state_steps,
                 o.rate = rate / (1 + (_step_of(op_adagrad, _at(columns[3], i), advance) - 1) * slower)
                 _launch(op_adagrad, &tg_step_adagrad, columns, 3, i, &o)
             return None
+        weight_decay, lr = _scalar(weight_decay), _scalar(lr)
         for i in range(length):
             _adagrad_formula(self[i], grads[i], state_sums[i], _counted(op_adagrad, _at(columns[3], i), advance, differentiable),
                              lr, lr_decay, weight_decay, eps, maximize)
