@@ -1,6 +1,6 @@
 """Optimizers for tensorgrad."""
 
-from tensorgrad_optim import lr_scheduler
+from tensorgrad_optim import lr_scheduler, swa_utils
 from tensorgrad_optim.adadelta import Adadelta
 from tensorgrad_optim.adagrad import Adagrad
 from tensorgrad_optim.adam import Adam, AdamW
@@ -31,4 +31,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]
