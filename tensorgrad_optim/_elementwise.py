@@ -68,6 +68,8 @@ def real(x: Tensor) -> Tensor:
 
 def decayed(grad: Tensor, param: Tensor, weight_decay: Any) -> Tensor:
     """Add the gradient of the L2 penalty."""
+    if isinstance(weight_decay, Tensor):  # its derivative saves the parameter, which the step overwrites
+        return grad + weight_decay * param.clone()
     return grad if weight_decay == 0 else grad + weight_decay * param
 
 

@@ -232,6 +232,11 @@ cdef bint _decays(weight_decay) except -1:
     return bool(weight_decay != 0)
 
 
+cdef object _penalty(weight_decay, p):
+    """The gradient of the L2 penalty; its own derivative would save `p`, which the step overwrites."""
+    return weight_decay * (p.clone() if isinstance(weight_decay, TensorBase) else p)
+
+
 cdef inline bint _kernels_serve(tg_thread_state* st, bint differentiable) noexcept:
     return not differentiable and st.depth == 0
 
@@ -240,7 +245,7 @@ cdef inline bint _kernels_serve(tg_thread_state* st, bint differentiable) noexce
 def _sgd_formula(p, g, m, weight_decay, momentum, lr, dampening, nesterov, maximize, first):
     g = -g if maximize else g
     if _decays(weight_decay):
-        g = g + weight_decay * p
+        g = g + _penalty(weight_decay, p)
     if m is not None:
         if first:
             m.copy_(g.detach())
@@ -290,7 +295,7 @@ def _adam_formula(p, g, m, v, h, step, lr, beta1, beta2, weight_decay, eps, maxi
         if decoupled:
             p.mul_(1 - lr * weight_decay)
         else:
-            g = g + weight_decay * p
+            g = g + _penalty(weight_decay, p)
     p, g, m, v, h = _real(p), _real(g), _real(m), _real(v), None if h is None else _real(h)
     m.lerp_(g, 1 - beta1)
     v.mul_(beta2).add_((1 - beta2) * (g * g))
@@ -360,7 +365,7 @@ def _fused_adamw(tuple self, tuple grads, tuple exp_avgs, tuple exp_avg_sqs, tup
 def _adagrad_formula(p, g, s, step, lr, lr_decay, weight_decay, eps, maximize):
     g = -g if maximize else g
     if _decays(weight_decay):
-        g = g + weight_decay * p
+        g = g + _penalty(weight_decay, p)
     p, g, s = _real(p), _real(g), _real(s)
     s.add_(g * g)
     p.sub_(lr / (1 + (step - 1) * lr_decay) * g / (s.sqrt() + eps))

@@ -411,6 +411,29 @@ def test_differentiable_step(name):
     assert tensorgrad.autograd.gradcheck(two_steps, inputs)
 
 
+@pytest.mark.parametrize("name", sorted({*STATE, "SGD"} - {"Rprop", "ASGD"}))
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_differentiable_options(name, shape):
+    """With respect to the learning rate and the weight decay, through two steps."""
+
+    def two_steps(lr, weight_decay):
+        param = tensorgrad.tensor([1.0, 2.0, -1.0], dtype=tensorgrad.float64).requires_grad_().clone()
+        extra = {"momentum": 0.9} if name == "SGD" else {}
+        optimizer = getattr(optim, name)([param], lr=lr, weight_decay=weight_decay, differentiable=True, **extra)
+        for grad in ([1.0, 0.5, 2.0], [0.3, -1.0, 1.0]):
+            param.grad = tensorgrad.tensor(grad, dtype=tensorgrad.float64)
+            optimizer.step()
+        return param
+
+    lr = tensorgrad.full(shape, 0.1, dtype=tensorgrad.float64, requires_grad=True)
+    weight_decay = tensorgrad.tensor(0.2, dtype=tensorgrad.float64, requires_grad=True)
+    if name == "SGD":  # the first momentum is taken off the graph
+        (rate,) = tensorgrad.autograd.grad(two_steps(lr, weight_decay).sum(), [lr])
+        assert rate.item() != 0
+        return
+    assert tensorgrad.autograd.gradcheck(two_steps, (lr, weight_decay))
+
+
 BAD = [
     ("Adam", {"lr": -1}, ValueError, "Invalid learning rate: -1"),
     ("Adam", {"lr": float("nan")}, ValueError, "Invalid learning rate: nan"),
