@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 import tensorgrad
-from tensorgrad import Tensor
-from tensorgrad_nn import functional as F
+from tensorgrad import Tensor, linear
 from tensorgrad_nn import init
 from tensorgrad_nn.module import Module
 from tensorgrad_nn.parameter import Parameter
@@ -112,7 +111,13 @@ class Linear(Module):
         -------
         Tensor, shape (..., out_features)
         """
-        return F.linear(input, self.weight, self.bias)
+        # Straight from where parameters are: `self.weight` takes the long way through __getattr__.
+        parameters = self._parameters
+        try:
+            weight, bias = parameters["weight"], parameters["bias"]
+        except KeyError:  # somebody has put something else in the place of a parameter
+            weight, bias = self.weight, self.bias
+        return linear(input, weight, bias)
 
     def extra_repr(self) -> str:
         """Return the sizes, and whether there is a bias."""

@@ -99,9 +99,13 @@ class Module(Calling, Traversal, State, Conversion):
     def __getattr__(self, name: str) -> Any:
         """Find a parameter, buffer or module; called only for what is not in `__dict__`."""
         state = self.__dict__
-        for kind in ("_parameters", "_buffers", "_modules"):
-            members = state.get(kind)
-            if members is not None and name in members:
+        # Spelled out: this runs for every `self.layer` and `self.weight` of a forward.
+        if "_modules" in state:  # __init__ makes it last
+            if name in (members := state["_parameters"]):
+                return members[name]
+            if name in (members := state["_modules"]):
+                return members[name]
+            if name in (members := state["_buffers"]):
                 return members[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from tensorgrad_nn.utils.hooks import RemovableHandle
 
-__all__ = ["Optimizer"]
+__all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
+
+_global_pre_hooks: OrderedDict[int, Any] = OrderedDict()
+_global_post_hooks: OrderedDict[int, Any] = OrderedDict()
 
 _HOOK_DICTS = (
     "_optimizer_step_pre_hooks",
@@ -37,9 +40,11 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(step)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         self = args[0]
-        if not (self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks):
+        if not (
+            self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or _global_pre_hooks or _global_post_hooks
+        ):
             return step(*args, **kwargs)
-        for hook in list(self._optimizer_step_pre_hooks.values()):
+        for hook in [*_global_pre_hooks.values(), *self._optimizer_step_pre_hooks.values()]:
             answer = hook(self, args, kwargs)
             if answer is not None:
                 if not (isinstance(answer, tuple) and len(answer) == 2):
@@ -48,11 +53,40 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
                     )
                 args, kwargs = answer
         result = step(*args, **kwargs)
-        for hook in list(self._optimizer_step_post_hooks.values()):
+        for hook in [*self._optimizer_step_post_hooks.values(), *_global_post_hooks.values()]:
             hook(self, args, kwargs)
         return result
 
     return wrapper
+
+
+def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call `hook(optimizer, args, kwargs)` before every step of every optimizer.
+
+    Parameters
+    ----------
+    hook : callable
+        As for `Optimizer.register_step_pre_hook`.
+
+    Returns
+    -------
+    RemovableHandle
+    """
+    return add_hook(_global_pre_hooks, hook)
+
+
+def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call `hook(optimizer, args, kwargs)` after every step of every optimizer.
+
+    Parameters
+    ----------
+    hook : callable
+
+    Returns
+    -------
+    RemovableHandle
+    """
+    return add_hook(_global_post_hooks, hook)
 
 
 class Optimizer:
@@ -205,26 +239,21 @@ class Optimizer:
         named = [isinstance(param, tuple) for param in params]
         if any(named):
             if not all(named):
-                raise ValueError(
-                    "all optimizer params should be with/without names. Some param names are missing"
-                )
+                raise ValueError("all optimizer params should be with/without names. Some param names are missing")
             param_group["param_names"] = [param[0] for param in params]
             params = [param[1] for param in params]
         param_group["params"] = params
 
         for param in params:
             if not isinstance(param, Tensor):
-                raise TypeError(
-                    f"optimizer can only optimize Tensors, but one of the params is {typename(param)}"
-                )
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {typename(param)}")
             if not (self.defaults.get("differentiable", False) or param.is_leaf or param.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, value in self.defaults.items():
             param_group.setdefault(name, value)
         if len(params) != len(set(params)):
             warnings.warn(
-                "optimizer contains a parameter group with duplicate parameters; in future, this "
-                "will cause an error",
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error",
                 stacklevel=3,
             )
         if self.param_groups and ("param_names" in param_group) != ("param_names" in self.param_groups[0]):
@@ -253,14 +282,12 @@ class Optimizer:
         Zero is the default here, as in PyTorch 1.x. It costs no write: the
         gradient is marked, and filled with zeros only if somebody reads it.
         """
-        if set_to_none:
-            for group in self.param_groups:
+        for group in self.param_groups:
+            if set_to_none:
                 for param in group["params"]:
                     param.grad = None
-        else:
-            tensorgrad.autograd.zero_grad_(
-                [param for group in self.param_groups for param in group["params"]]
-            )
+            else:
+                tensorgrad.autograd.zero_grad_(group["params"])
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change the parameters once; for subclasses to define.
@@ -276,6 +303,22 @@ class Optimizer:
             What `closure` returned.
         """
         raise NotImplementedError
+
+    def _evaluate(self, closure: Callable[[], Any]) -> Any:
+        """Call a closure, which computes gradients."""
+        with tensorgrad.enable_grad():
+            return closure()
+
+    def _complete(self, options: dict[str, Any], numbers: tuple[str, ...] = ("step",)) -> None:
+        """Bring groups and state of older files up to date: options they lack, counts that were Python numbers."""
+        for group in self.param_groups:
+            for name, value in options.items():
+                group.setdefault(name, value)
+            for param in group["params"]:
+                state = self.state.get(param, {})
+                for name in numbers:
+                    if name in state and not isinstance(state[name], Tensor):
+                        state[name] = scalar(state[name])
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` before every `step`.
@@ -329,9 +372,7 @@ class Optimizer:
             packed = {key: value for key, value in group.items() if key != "params"}
             packed["params"] = [numbers.setdefault(id(param), len(numbers)) for param in group["params"]]
             groups.append(packed)
-        state = {
-            numbers[id(key)] if isinstance(key, Tensor) else key: value for key, value in self.state.items()
-        }
+        state = {numbers[id(key)] if isinstance(key, Tensor) else key: value for key, value in self.state.items()}
         result: dict[str, Any] = {"state": state, "param_groups": groups}
         for hook in self._optimizer_state_dict_post_hooks.values():
             answer = hook(self, result)
@@ -361,13 +402,9 @@ class Optimizer:
         saved_groups = deepcopy(state_dict["param_groups"])
         if len(saved_groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
-        if any(
-            len(ours["params"]) != len(saved["params"])
-            for ours, saved in zip(self.param_groups, saved_groups)
-        ):
+        if any(len(ours["params"]) != len(saved["params"]) for ours, saved in zip(self.param_groups, saved_groups)):
             raise ValueError(
-                "loaded state dict contains a parameter group that doesn't match the size of "
-                "optimizer's group"
+                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
             )
         params: dict[Any, Tensor] = {}
         for ours, saved in zip(self.param_groups, saved_groups):
@@ -386,9 +423,7 @@ class Optimizer:
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
 
-    def register_state_dict_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call `hook(optimizer)` before `state_dict`.
 
         Parameters
@@ -403,9 +438,7 @@ class Optimizer:
         """
         return add_hook(self._optimizer_state_dict_pre_hooks, hook, prepend=prepend)
 
-    def register_state_dict_post_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
+    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call `hook(optimizer, state_dict)` after `state_dict`; it may return another dictionary.
 
         Parameters
@@ -420,9 +453,7 @@ class Optimizer:
         """
         return add_hook(self._optimizer_state_dict_post_hooks, hook, prepend=prepend)
 
-    def register_load_state_dict_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call `hook(optimizer, state_dict)` before `load_state_dict`; it may return another dictionary.
 
         Parameters
@@ -437,9 +468,7 @@ class Optimizer:
         """
         return add_hook(self._optimizer_load_state_dict_pre_hooks, hook, prepend=prepend)
 
-    def register_load_state_dict_post_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call `hook(optimizer)` after `load_state_dict`.
 
         Parameters
@@ -453,6 +482,12 @@ class Optimizer:
         RemovableHandle
         """
         return add_hook(self._optimizer_load_state_dict_post_hooks, hook, prepend=prepend)
+
+
+def scalar(value: float) -> Tensor:
+    """Return a number as state holds it: on the CPU, and precise enough to count steps."""
+    default = tensorgrad.get_default_dtype()
+    return tensorgrad.tensor(float(value), dtype=default if default == tensorgrad.float64 else tensorgrad.float32)
 
 
 def _cast(param: Tensor, value: Any, key: Any = None) -> Any:

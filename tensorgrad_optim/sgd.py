@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tensorgrad
-from tensorgrad import Tensor
+from tensorgrad import Tensor, _fused_sgd_  # type: ignore[attr-defined]
+from tensorgrad.autograd import with_grad
+from tensorgrad_optim._checks import check_fused, check_lr, check_not_negative
 from tensorgrad_optim.optimizer import Optimizer
 
 TYPE_CHECKING = False
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["SGD"]
+
+_KEYS = ("momentum_buffer",)
 
 
 class SGD(Optimizer):
@@ -94,14 +98,9 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        if isinstance(lr, Tensor) and lr.numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
-        if lr < 0.0:
-            raise ValueError(f"Invalid learning rate: {lr}")
-        if momentum < 0.0:
-            raise ValueError(f"Invalid momentum value: {momentum}")
-        if weight_decay < 0.0:
-            raise ValueError(f"Invalid weight_decay value: {weight_decay}")
+        check_lr(lr)
+        check_not_negative("momentum", momentum)
+        check_not_negative("weight_decay", weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(
@@ -118,20 +117,11 @@ class SGD(Optimizer):
                 "fused": fused,
             },
         )
-        if fused and differentiable:
-            raise RuntimeError("`fused` does not support `differentiable`")
-        if fused and foreach:
-            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        check_fused(fused, foreach, differentiable)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for group in self.param_groups:
-            # Options that older files do not have.
-            group.setdefault("nesterov", False)
-            group.setdefault("maximize", False)
-            group.setdefault("foreach", None)
-            group.setdefault("differentiable", False)
-            group.setdefault("fused", False)
+        self._complete({"nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False})
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change the parameters that have a gradient.
@@ -146,70 +136,46 @@ class SGD(Optimizer):
         Tensor or float or None
             What `closure` returned.
         """
-        with tensorgrad.set_grad_enabled(self.defaults["differentiable"]):
-            loss = None
-            if closure is not None:
-                with tensorgrad.enable_grad():
-                    loss = closure()
-            for group in self.param_groups:
-                self._step_group(group)
+        loss = None if closure is None else self._evaluate(closure)
+        for group in self.param_groups:
+            if group["momentum"] == 0:
+                params, grads = with_grad(group["params"])
+                buffers = ()
+            else:
+                found = with_grad(group["params"], self.state, _KEYS)
+                if found is None:
+                    self._first_step(group)
+                    continue
+                params, grads, buffers = found
+            _step(group, params, grads, buffers, False)
         return loss
 
-    def _step_group(self, group: dict[str, Any]) -> None:
-        params, grads = [], []
-        for param in group["params"]:
-            grad = param.grad
-            if grad is not None:
-                params.append(param)
-                grads.append(grad)
-        momentum = group["momentum"]
-        # Looked up only with momentum: state is a defaultdict, and plain SGD has none.
-        buffers = [self.state[param].get("momentum_buffer") if momentum else None for param in params]
-        _update(
-            params,
-            grads,
-            buffers,
-            lr=group["lr"],
-            momentum=momentum,
-            dampening=group["dampening"],
-            weight_decay=group["weight_decay"],
-            nesterov=group["nesterov"],
-            maximize=group["maximize"],
-        )
-        if momentum:
-            for param, buffer in zip(params, buffers):
-                self.state[param]["momentum_buffer"] = buffer
+    def _first_step(self, group: dict[str, Any]) -> None:
+        """Step where some parameters have no momentum yet: theirs starts with the gradient."""
+        known: list[Tensor] = []
+        new: list[Tensor] = []
+        for param in with_grad(group["params"])[0]:
+            has_buffer = param in self.state and self.state[param].get("momentum_buffer") is not None
+            (known if has_buffer else new).append(param)
+        for param in new:
+            self.state[param]["momentum_buffer"] = tensorgrad.empty_like(param, requires_grad=False)
+        _step(group, *with_grad(new, self.state, _KEYS), True)
+        _step(group, *with_grad(known, self.state, _KEYS), False)
 
 
-def _update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    buffers: list[Tensor | None],
-    *,
-    lr: float | Tensor,
-    momentum: float,
-    dampening: float,
-    weight_decay: float | Tensor,
-    nesterov: bool,
-    maximize: bool,
-) -> None:
-    """Do one step in place; buffers that are None are made."""
-    for place, (param, grad) in enumerate(zip(params, grads)):
-        if maximize:
-            grad = -grad
-        if isinstance(weight_decay, Tensor):
-            grad = grad + param * weight_decay
-        elif weight_decay:
-            grad = grad.add(param, alpha=weight_decay)
-        if momentum:
-            buffer = buffers[place]
-            if buffer is None:
-                # A copy: backward accumulates into the gradient's memory.
-                buffer = buffers[place] = grad.detach().clone()
-            else:
-                buffer.mul_(momentum).add_(grad, alpha=1 - dampening)
-            grad = grad.add(buffer, alpha=momentum) if nesterov else buffer
-        if isinstance(lr, Tensor):
-            param.sub_(grad * lr)
-        else:
-            param.add_(grad, alpha=-lr)
+def _step(group: dict[str, Any], params: Any, grads: Any, buffers: Any, first: bool) -> None:
+    _fused_sgd_(
+        params,
+        grads,
+        buffers,
+        group["weight_decay"],
+        group["momentum"],
+        group["lr"],
+        group["dampening"],
+        group["nesterov"],
+        group["maximize"],
+        first,
+        None,
+        None,
+        group["differentiable"],
+    )

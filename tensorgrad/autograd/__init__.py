@@ -15,6 +15,7 @@ from tensorgrad.autograd.grad_mode import (
     set_multithreading_enabled,
 )
 from tensorgrad.autograd.gradcheck import gradcheck, gradgradcheck
+from tensorgrad.ops.optim import with_grad
 
 __all__ = [
     "Function",
@@ -33,6 +34,7 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
     "set_multithreading_enabled",
+    "with_grad",
     "zero_grad_",
 ]
 

@@ -10,6 +10,7 @@ from tensorgrad.ops import (
     loss,
     matmul,
     nn,
+    optim,
     random,
     reduction,
     shape,

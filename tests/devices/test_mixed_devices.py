@@ -211,3 +211,19 @@ def test_training_on_the_device_is_training_on_the_cpu(ghost):
     for a, b in zip(ghost_parameters, parameters, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     assert losses[-1] < losses[0]
+
+
+# ---- optimisers --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "Adagrad", "Adamax", "RMSprop"])
+def test_optimisers_step_where_the_parameters_are(ghost, name):
+    options = {"momentum": 0.9} if name == "SGD" else {}
+    results = []
+    for where in ("cpu", "ghost"):
+        parameter = nn.Parameter(tensorgrad.tensor([1.0, -2.0, 3.0], device=where))
+        optimizer = getattr(optim, name)([parameter], lr=0.1, weight_decay=0.1, **options)
+        for _ in range(3):
+            optimizer.zero_grad()
+            (parameter * parameter).sum().backward()
+            optimizer.step()
+        results.append(parameter.cpu().tolist())
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5)

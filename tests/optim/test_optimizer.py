@@ -110,9 +110,7 @@ def test_base_class():
 def test_step_hooks():
     log = []
     optimizer = optim.SGD([parameter()])
-    handle = optimizer.register_step_pre_hook(
-        lambda self, args, kwargs: log.append(("pre", len(args), list(kwargs)))
-    )
+    handle = optimizer.register_step_pre_hook(lambda self, args, kwargs: log.append(("pre", len(args), list(kwargs))))
     optimizer.register_step_post_hook(lambda self, args, kwargs: log.append(("post", self is optimizer)))
     optimizer.step(closure=lambda: 3)
     handle.remove()
@@ -122,9 +120,7 @@ def test_step_hooks():
     assert optimizer.step() == 9
     handle.remove()
     optimizer.register_step_pre_hook(lambda self, args, kwargs: 3)
-    with pytest.raises(
-        RuntimeError, match=r"must return None or a tuple of \(new_args, new_kwargs\), but got 3."
-    ):
+    with pytest.raises(RuntimeError, match=r"must return None or a tuple of \(new_args, new_kwargs\), but got 3."):
         optimizer.step()
 
 
