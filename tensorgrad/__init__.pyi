@@ -18,6 +18,7 @@ from tensorgrad import kernels as kernels
 from tensorgrad import ops as ops
 from tensorgrad import random as random
 from tensorgrad import testing as testing
+from tensorgrad import utils as utils
 from tensorgrad._printing import get_printoptions as get_printoptions
 from tensorgrad._printing import printoptions as printoptions
 from tensorgrad._printing import set_printoptions as set_printoptions
