@@ -103,7 +103,7 @@ TG_REDUCE_LOOPS(TG_CLONES, min_f64, double, 32, TG_OP_FMIN)
         while (i < n - 1 && p[i] != value && p[i] == p[i]) i++;                                    \
         return i;                                                                                  \
     }                                                                                              \
-    static void tg_argrows_##NAME(void *restrict best_, int64_t *restrict where,                   \
+    TG_CLONES static void tg_argrows_##NAME(void *restrict best_, int64_t *restrict where,                   \
                                   const void *restrict row_, int64_t at, int64_t n) {              \
         T *restrict best = (T *)best_;                                                             \
         const T *restrict row = (const T *)row_;                                                   \
