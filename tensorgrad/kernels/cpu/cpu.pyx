@@ -122,5 +122,13 @@ def pool_state():
     return tg_allowed_processors(), tg_pool_started
 
 
+def blas_description():
+    """What multiplies matrices, as far as that is decided: BLAS is opened by the first product worth it."""
+    if not _path:
+        return "none, the plain product"
+    return f"{os.fsdecode(_path)}, on the calling thread; the pool shares its work out"
+
+
+MAX_THREADS = TG_POOL_MAX
 tg_pool_connect(&tg_the_pool)
 set_cpu_table(&tg_cpu)
