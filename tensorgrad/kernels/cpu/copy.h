@@ -30,6 +30,10 @@ static void tg_load_tile(char *restrict out, const char *restrict in, int64_t st
         memcpy(out, in, (size_t)(n * itemsize));
         return;
     }
+    if (itemsize == 4 && n >= 16 && stride != 0) {
+        tg_load_strided4((uint32_t *)out, (const uint32_t *)in, stride, n);
+        return;
+    }
 #define TG_LOAD(W) for (int64_t i = 0; i < n; i++) ((W *)out)[i] = ((const W *)in)[i * stride]
     TG_BY_ITEMSIZE(itemsize, TG_LOAD)
 #undef TG_LOAD
@@ -70,11 +74,23 @@ typedef struct {
             }                                                                                      \
         }
 
+static void tg_copy_small4(char *dst, const char *src, const tg_plane *p) {
+    TG_COPY_PLANE(tg_word4)
+}
+
 static void tg_copy_plane(char *dst, const char *src, const tg_plane *p, int itemsize) {
     enum { BLOCK = 16 };
+    int64_t done0 = 0, done1 = 0;
     if (p->dst0 == 1 && p->src0 == 1) {
         for (int64_t j = 0; j < p->n1; j++)
             memcpy(dst + j * p->dst1 * itemsize, src + j * p->src1 * itemsize, (size_t)(p->n0 * itemsize));
+    } else if (itemsize == 4 && p->dst0 == 1 && p->src1 == 1
+               && tg_transpose4(dst, p->dst1, src, p->src0, p->n0, p->n1, &done0, &done1)) {
+        /* what is left: a strip of few columns beside it, and one of few rows below */
+        const tg_plane beside = {p->n0 - done0, done1, 1, p->dst1, p->src0, 1};
+        const tg_plane below = {p->n0, p->n1 - done1, 1, p->dst1, p->src0, 1};
+        if (beside.n0) tg_copy_small4(dst + done0 * 4, src + done0 * p->src0 * 4, &beside);
+        if (below.n1) tg_copy_small4(dst + done1 * p->dst1 * 4, src + done1 * 4, &below);
     } else if (tg_abs64(p->src1) < tg_abs64(p->src0) && p->src1 && p->n0 > BLOCK && p->n1 > BLOCK) {
         TG_BY_ITEMSIZE(itemsize, TG_COPY_BLOCKS)
     } else {

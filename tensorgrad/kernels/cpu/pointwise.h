@@ -3,6 +3,7 @@
 #define TG_POINTWISE_H
 
 #include "copy.h"
+#include "half_loops.h"
 #include "kernel_table.h"
 
 enum { TG_TILE = 512 };
@@ -157,6 +158,11 @@ static int tg_pointwise(const tg_kernel *k, int dtype, const tg_array *out, cons
               : (k->real_output && compute == TG_C128) ? TG_F64 : compute;
     for (int i = 0; i < k->n_inputs; i++) type[i + 1] = i == 0 && k->bool_first ? TG_BOOL : compute;
     if (tg_pointwise_flat(loop, k->n_inputs, type, out, in)) return TG_OK;
+    if (compute != dtype) {
+        const tg_loop own_loop = tg_half_loop(k, dtype);
+        const int own_types[1 + TG_MAX_INPUTS] = {dtype, dtype, dtype, dtype};
+        if (own_loop && tg_pointwise_flat(own_loop, 2, own_types, out, in)) return TG_OK;
+    }
     for (int i = 0; i < k->n_inputs; i++) {
         widened[i] = in[i];
         if (in[i].ndim == 0) {

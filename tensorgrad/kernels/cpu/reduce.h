@@ -101,15 +101,21 @@ static void tg_reduce_chunks(void *context, int64_t begin, int64_t end) {
     }
 }
 
+/* Apart from tg_reduce_all, so that their scratch is not on the stack at once. */
+static __attribute__((noinline)) void tg_reduce_one_block(const tg_reduction *r, const char *in, char *result) {
+    const tg_iter *it = r->reduced;
+    _Alignas(64) char tile[TG_REDUCE_BLOCK * 16];
+    _Alignas(64) char converted[TG_REDUCE_BLOCK * 16];
+    r->f->block(result, tg_view_as(in, r->dtype, it->strides[0][0], it->numel, r->f->compute, tile, converted), it->numel);
+}
+
 /* One value (of the compute dtype) from all the elements of the walk that starts at `in`. */
 static void tg_reduce_all(const tg_reduction *job, const char *in, char *result) {
     enum { CHUNKS = 512 };
     const tg_reducer *f = job->f;
     const tg_iter *it = job->reduced;
     if (it->numel <= TG_REDUCE_BLOCK && it->ndim == 1) {
-        _Alignas(64) char tile[TG_REDUCE_BLOCK * 16];
-        _Alignas(64) char converted[TG_REDUCE_BLOCK * 16];
-        f->block(result, tg_view_as(in, job->dtype, it->strides[0][0], it->numel, f->compute, tile, converted), it->numel);
+        tg_reduce_one_block(job, in, result);
         return;
     }
     tg_cascade cascade;
@@ -121,7 +127,7 @@ static void tg_reduce_all(const tg_reduction *job, const char *in, char *result)
         r.in = in;
         r.partial = partial;
         r.stopped = 0;
-        for (r.level = 4; it->numel >> r.level > (int64_t)TG_REDUCE_BLOCK * CHUNKS;) r.level++;
+        for (r.level = 3; it->numel >> r.level > (int64_t)TG_REDUCE_BLOCK * CHUNKS;) r.level++;
         const int64_t chunks = it->numel / ((int64_t)TG_REDUCE_BLOCK << r.level);
         tg_parallel_for(chunks, 1, tg_reduce_chunks, &r);
         for (int64_t i = 0; i < chunks && !r.stopped; i++) tg_cascade_push(&cascade, f, partial + i * 16, r.level);
@@ -253,6 +259,13 @@ static void tg_reduce_lanes(const tg_reduction *r, const tg_iter *kept, const ch
     _Alignas(16) char result[16];
     tg_cursor c;
     tg_cursor_init(&c, kept);
+    if (r->dtype == r->f->compute && r->out_dtype == r->f->compute && r->reduced->ndim == 1
+        && r->reduced->strides[0][0] == 1 && r->reduced->numel <= TG_REDUCE_BLOCK) { /* nothing to convert or to combine */
+        do {
+            r->f->block(out + c.offset[1] * out_size, in + c.offset[0] * in_size, r->reduced->numel);
+        } while (tg_cursor_next(&c, kept, 0));
+        return;
+    }
     do {
         tg_reduce_all(r, in + c.offset[0] * in_size, result);
         tg_cast_tile(out + c.offset[1] * out_size, r->out_dtype, result, r->f->compute, 1);

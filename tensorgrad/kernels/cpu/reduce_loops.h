@@ -7,7 +7,7 @@
 typedef enum { TG_SUM, TG_PROD, TG_MAX, TG_MIN, TG_ANY, TG_ALL } tg_reduce_op;
 
 /* How many elements are added before the partial sums are combined pairwise. */
-#define TG_REDUCE_BLOCK 1024
+#define TG_REDUCE_BLOCK 2048
 
 #define TG_OP_SUM(a, b) ((a) + (b))
 #define TG_OP_PROD(a, b) ((a) * (b))
@@ -38,9 +38,22 @@ typedef enum { TG_SUM, TG_PROD, TG_MAX, TG_MIN, TG_ANY, TG_ALL } tg_reduce_op;
         int64_t i = LANES;                                                                         \
         for (; i + LANES <= n; i += LANES)                                                         \
             for (int l = 0; l < LANES; l++) acc[l] = OP(acc[l], p[i + l]);                         \
-        for (int l = 0; i < n; i++, l++) acc[l] = OP(acc[l], p[i]);                                \
-        for (int w = LANES / 2; w > 0; w /= 2)                                                     \
+        enum { FOURTH = LANES >= 16 ? LANES / 4 : LANES, FEW = FOURTH >= 16 ? FOURTH / 4 : FOURTH }; \
+        for (int w = LANES / 2; w >= FOURTH; w /= 2)                                               \
             for (int l = 0; l < w; l++) acc[l] = OP(acc[l], acc[l + w]);                           \
+        for (; i + FOURTH <= n; i += FOURTH)                                                       \
+            for (int l = 0; l < FOURTH; l++) acc[l] = OP(acc[l], p[i + l]);                        \
+        for (int w = FOURTH / 2; w >= FEW; w /= 2)                                                 \
+            for (int l = 0; l < w; l++) acc[l] = OP(acc[l], acc[l + w]);                           \
+        for (; i + FEW <= n; i += FEW)                                                             \
+            for (int l = 0; l < FEW; l++) acc[l] = OP(acc[l], p[i + l]);                           \
+        for (int w = FEW / 2; w > 0; w /= 2)                                                       \
+            for (int l = 0; l < w; l++) acc[l] = OP(acc[l], acc[l + w]);                           \
+        if (i < n) { /* fewer than FEW are left */                                                 \
+            T rest = p[i++];                                                                       \
+            for (; i < n; i++) rest = OP(rest, p[i]);                                              \
+            acc[0] = OP(acc[0], rest);                                                             \
+        }                                                                                          \
         *(T *)result = acc[0];                                                                     \
     }                                                                                              \
     CLONES static void tg_rows_##NAME(void *restrict acc_, const void *restrict row_, int64_t n) { \
