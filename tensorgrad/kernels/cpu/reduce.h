@@ -369,7 +369,8 @@ static int64_t tg_argreduce_range(const tg_lanes *l, const char *in, int64_t beg
     int64_t where = begin;
     for (int64_t i = begin; i < end; i += TILE) {
         int64_t m = tg_min64(TILE, end - i);
-        const char *tile = tg_view_as(in + i * l->in_step * tg_itemsize(l->dtype), l->dtype, l->in_step, m, f->compute, gathered, converted);
+        const char *tile = tg_view_as(in + i * l->in_step * tg_itemsize(l->dtype), l->dtype, l->in_step, m, f->compute,
+                                      gathered, converted);
         f->block(value, tile, m);
         if (i > begin && !f->beats(best, value)) continue;
         where = i + f->find(tile, value, m);
