@@ -412,7 +412,14 @@ cdef int fill(TensorBase dst, object value) except -1:
             call_plugin(dst, "fill", "fill_", (as_device_array(dst), decode_element(element, dst.dtype.code)))
         return 0
     describe(dst, &d)
-    return check(dst.storage.device.table.fill(&d, element), "fill_", dst)
+    cdef int status
+    cdef const tg_kernel_table* table = dst.storage.device.table
+    if dst.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.fill(&d, element)
+    else:
+        status = table.fill(&d, element)
+    return check(status, "fill_", dst) if status != TG_OK else 0
 
 
 cdef tuple _reduce_names = ("sum", "prod", "max", "min", "any", "all")
@@ -448,7 +455,14 @@ cdef int argreduce(bint is_max, TensorBase out, TensorBase x, int dim) except -1
         return 0
     describe(out, &o)
     describe(x, &a)
-    return check(out.storage.device.table.argreduce(is_max, &o, &a, dim), "argmax" if is_max else "argmin", x)
+    cdef int status
+    cdef const tg_kernel_table* table = out.storage.device.table
+    if x.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.argreduce(is_max, &o, &a, dim)
+    else:
+        status = table.argreduce(is_max, &o, &a, dim)
+    return check(status, "argmax" if is_max else "argmin", x) if status != TG_OK else 0
 
 
 cdef int scan(int op, TensorBase out, TensorBase x, int dim) except -1:
@@ -459,7 +473,14 @@ cdef int scan(int op, TensorBase out, TensorBase x, int dim) except -1:
         return 0
     describe(out, &o)
     describe(x, &a)
-    return check(out.storage.device.table.scan(op, &o, &a, dim), "cum" + _reduce_names[op], x)
+    cdef int status
+    cdef const tg_kernel_table* table = out.storage.device.table
+    if x.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.scan(op, &o, &a, dim)
+    else:
+        status = table.scan(op, &o, &a, dim)
+    return check(status, "cum" + _reduce_names[op], x) if status != TG_OK else 0
 
 
 cdef int sort(TensorBase values, TensorBase indices, TensorBase x, int dim, bint descending, bint stable) except -1:
@@ -492,7 +513,12 @@ cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str nam
     describe(out, &o)
     describe(x, &a)
     describe(index, &i)
-    status = out.storage.device.table.gather(&o, &a, dim, &i, &bad)
+    cdef const tg_kernel_table* table = out.storage.device.table
+    if out.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.gather(&o, &a, dim, &i, &bad)
+    else:
+        status = table.gather(&o, &a, dim, &i, &bad)
     if status == TG_BAD_INDEX:
         raise IndexError(_bad_index(name, bad, dim, x.shape[dim]))
     return check(status, name, x)
@@ -513,7 +539,12 @@ cdef int scatter(TensorBase out, int dim, TensorBase index, TensorBase src, int 
     describe(out, &o)
     describe(index, &i)
     describe(src, &s)
-    status = out.storage.device.table.scatter(&o, dim, &i, &s, mode, &bad)
+    cdef const tg_kernel_table* table = out.storage.device.table
+    if index.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.scatter(&o, dim, &i, &s, mode, &bad)
+    else:
+        status = table.scatter(&o, dim, &i, &s, mode, &bad)
     if status == TG_BAD_INDEX:
         raise IndexError(_bad_index(name, bad, dim, out.shape[dim]))
     return check(status, name, out)
@@ -571,7 +602,11 @@ cdef int randperm(TensorBase out, uint64_t seed, uint64_t offset) except -1:
     if table_of(out) == NULL:       # a shuffle is sequential: the same one is drawn on the CPU
         host = empty(out.ndim, out.shape, out.dtype, cpu_device)
     describe(host, &o)
-    check(host.storage.device.table.randperm(&o, seed, offset), "randperm", out)
+    cdef int status
+    cdef const tg_kernel_table* table = host.storage.device.table
+    with nogil:
+        status = table.randperm(&o, seed, offset)
+    check(status, "randperm", out)
     return 0 if host is out else copy(out, host)
 
 

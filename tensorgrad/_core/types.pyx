@@ -71,12 +71,13 @@ cdef extern from "memory.h":
     static inline PyObject *tg_type_of(PyObject *o) { return (PyObject *)Py_TYPE(o); }
     """
     ctypedef struct tg_memory_stats:
-        int64_t live, peak, cached, limit, allocations, system_calls
-        int off
+        int64_t live, peak, cached, limit, allocations, system_calls, retries
+        int off, huge_pages
     tg_memory_stats tg_memory
     char* tg_block_alloc(int64_t nbytes) nogil
     void tg_block_free(char* block, int64_t nbytes) nogil
-    void tg_blocks_release() nogil
+    void tg_blocks_release(int64_t keep) nogil
+    void tg_blocks_watch_fork()
     void tg_install_tensor(object type)
     void tg_install_storage(object type)
     void tg_install_meta(object type)
@@ -102,6 +103,8 @@ cdef extern from *:
         int (*tp_clear)(PyObject*) noexcept
 
 tg_memory.off = os.environ.get("TENSORGRAD_NO_POOL", "0") not in ("", "0")
+tg_memory.huge_pages = os.environ.get("TENSORGRAD_HUGE_PAGES", "0") not in ("", "0")
+tg_blocks_watch_fork()
 
 cdef tuple _empty_tuple = ()
 
@@ -662,9 +665,9 @@ cdef bint release_saved(NodeBase node):
 
 # ---- statistics ----------------------------------------------------------------------------------
 def memory_stats():
-    """Bytes and counts of the CPU's block allocator: live, peak, cached, limit, allocations, system_calls."""
+    """Bytes and counts of the CPU's block allocator: live, peak, cached, limit, allocations, system_calls, retries."""
     return {"live": tg_memory.live, "peak": tg_memory.peak, "cached": tg_memory.cached, "limit": tg_memory.limit,
-            "allocations": tg_memory.allocations, "system_calls": tg_memory.system_calls}
+            "allocations": tg_memory.allocations, "system_calls": tg_memory.system_calls, "retries": tg_memory.retries}
 
 
 def reset_peak():
@@ -673,7 +676,8 @@ def reset_peak():
 
 def empty_cache():
     """Give cached blocks back to the system."""
-    tg_blocks_release()
+    with nogil:
+        tg_blocks_release(0)
 
 
 def set_cache_limit(int64_t nbytes):
@@ -681,4 +685,4 @@ def set_cache_limit(int64_t nbytes):
         raise ValueError(f"the cache limit must not be negative, got {nbytes}")
     tg_memory.limit = nbytes
     if tg_memory.cached > nbytes:
-        tg_blocks_release()
+        tg_blocks_release(nbytes)

@@ -6,6 +6,7 @@ import os
 
 cdef extern from *:
     """
+    #include "pthread_pool.h"
     #include "pointwise.h"
     #include "reduce.h"
     #include "sort.h"
@@ -31,16 +32,27 @@ cdef extern from *:
         return tg_matmul(out, a, b, tg_get_blas(), beta);
     }
 
-    static int tg_arange(const tg_array *out, double start, double step) {
+    typedef struct {
+        const tg_array *out;
+        double start, step;
+    } tg_arange_job;
+
+    static void tg_arange_part(void *context, int64_t begin, int64_t end) {
+        const tg_arange_job *job = (const tg_arange_job *)context;
+        const tg_array *out = job->out;
+        int64_t stride = out->ndim ? out->strides[0] : 1, itemsize = tg_itemsize(out->dtype);
         double tile[TG_TILE];
-        int64_t n = out->ndim ? out->shape[0] : 1, itemsize = tg_itemsize(out->dtype);
-        int64_t stride = out->ndim ? out->strides[0] : 1;
         char scratch[TG_TILE * 16];
-        for (int64_t i = 0; i < n; i += TG_TILE) {
-            int64_t m = tg_min64(TG_TILE, n - i);
-            for (int64_t j = 0; j < m; j++) tile[j] = start + (double)(i + j) * step;
+        for (int64_t i = begin; i < end; i += TG_TILE) {
+            int64_t m = tg_min64(TG_TILE, end - i);
+            for (int64_t j = 0; j < m; j++) tile[j] = job->start + (double)(i + j) * job->step;
             tg_store_as(out->data + i * stride * itemsize, out->dtype, stride, m, (char *)tile, TG_F64, scratch);
         }
+    }
+
+    static int tg_arange(const tg_array *out, double start, double step) {
+        tg_arange_job job = {out, start, step};
+        tg_parallel_for(out->ndim ? out->shape[0] : 1, TG_PARALLEL_AT, tg_arange_part, &job);
         return TG_OK;
     }
 
@@ -53,6 +65,20 @@ cdef extern from *:
     const char* tg_blas_prefix
     const char* tg_blas_suffix
     const void* tg_get_blas()
+
+cdef extern from "pthread_pool.h" nogil:
+    """
+    #define tg_pool_limit tg_pool.limit
+    #define tg_pool_started tg_pool.started
+    """
+    const tg_pool_functions tg_the_pool
+    void tg_pool_connect(const tg_pool_functions* functions)
+    int TG_POOL_MAX
+    int tg_pool_limit
+    int tg_pool_started
+    int tg_allowed_processors()
+    int tg_get_num_threads()
+    void tg_set_num_threads(int n)
 
 cdef bytes _path = b"", _prefix = b"", _suffix = b""
 
@@ -69,4 +95,40 @@ def has_blas():
     return tg_get_blas() != NULL
 
 
+cdef const tg_pool_functions* pool_functions() noexcept nogil:
+    return &tg_the_pool
+
+
+def get_num_threads():
+    """The number of threads that a kernel may run on, the caller's included."""
+    return tg_get_num_threads()
+
+
+def set_num_threads(int n):
+    """At least 1; threads that exist already are not ended, but left asleep."""
+    if not 1 <= n <= TG_POOL_MAX:
+        raise ValueError(f"the pool has 1 to {TG_POOL_MAX} threads, not {n}")
+    tg_set_num_threads(n)
+
+
+def limit_threads(int n):
+    """What the default number of threads may not exceed beside the affinity mask; 0 for no limit."""
+    global tg_pool_limit
+    tg_pool_limit = n
+
+
+def pool_state():
+    """Processors that the affinity mask allows, and threads that the pool has started."""
+    return tg_allowed_processors(), tg_pool_started
+
+
+def blas_description():
+    """What multiplies matrices, as far as that is decided: BLAS is opened by the first product worth it."""
+    if not _path:
+        return "none, the plain product"
+    return f"{os.fsdecode(_path)}, on the calling thread; the pool shares its work out"
+
+
+MAX_THREADS = TG_POOL_MAX
+tg_pool_connect(&tg_the_pool)
 set_cpu_table(&tg_cpu)
