@@ -62,7 +62,7 @@ globals().update(_dtype_names())
 globals().update({name: op for name, op, is_function, _ in _ops.public_names() if is_function})
 
 # These are written in public names, and so come after them.
-from tensorgrad import autograd, cuda, devices, func, random, testing  # noqa: E402
+from tensorgrad import autograd, cuda, devices, func, profiler, random, testing  # noqa: E402
 from tensorgrad.autograd import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: E402
 from tensorgrad.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled  # noqa: E402
 

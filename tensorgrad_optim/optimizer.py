@@ -9,6 +9,7 @@ from functools import wraps
 
 import tensorgrad
 from tensorgrad import Tensor
+from tensorgrad.autograd.profiler import record_function
 from tensorgrad_nn._naming import typename
 from tensorgrad_nn.utils.hooks import add_hook
 
@@ -32,9 +33,8 @@ _HOOK_DICTS = (
 
 
 def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Put the step hooks around a subclass's `step`."""
+    """Put the step hooks around a subclass's `step`, and a profiler's label around both."""
 
-    @wraps(step)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         self = args[0]
         if not (self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks):
@@ -52,7 +52,12 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             hook(self, args, kwargs)
         return result
 
-    return wrapper
+    @wraps(step)
+    def profiled(*args: Any, **kwargs: Any) -> Any:
+        with record_function(f"Optimizer.step#{type(args[0]).__name__}.step"):
+            return wrapper(*args, **kwargs)
+
+    return profiled
 
 
 class Optimizer:
@@ -253,14 +258,15 @@ class Optimizer:
         Zero is the default here, as in PyTorch 1.x. It costs no write: the
         gradient is marked, and filled with zeros only if somebody reads it.
         """
-        if set_to_none:
-            for group in self.param_groups:
-                for param in group["params"]:
-                    param.grad = None
-        else:
-            tensorgrad.autograd.zero_grad_(
-                [param for group in self.param_groups for param in group["params"]]
-            )
+        with record_function(f"Optimizer.zero_grad#{type(self).__name__}.zero_grad"):
+            if set_to_none:
+                for group in self.param_groups:
+                    for param in group["params"]:
+                        param.grad = None
+            else:
+                tensorgrad.autograd.zero_grad_(
+                    [param for group in self.param_groups for param in group["params"]]
+                )
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change the parameters once; for subclasses to define.

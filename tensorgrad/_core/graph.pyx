@@ -206,7 +206,6 @@ cdef TensorBase _with_tangent(TensorBase y, TensorBase x):
 
 cdef int _pack(NodeBase node, int i, TensorBase x, bint is_output) except -1:
     pack, unpack_hook = (<list>thread_state().saved_hooks)[-1]
-    cdef int slow = thread_state().slow
     cdef void* hooks = thread_state().saved_hooks
     # What the hook itself computes is not packed in turn.
     thread_state().saved_hooks = NULL
@@ -215,7 +214,6 @@ cdef int _pack(NodeBase node, int i, TensorBase x, bint is_output) except -1:
         packed = pack(alias(x) if is_output else x)
     finally:
         thread_state().saved_hooks = hooks
-        thread_state().slow = slow
     if version_of(x) != before:
         raise RuntimeError("A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
                            "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please "

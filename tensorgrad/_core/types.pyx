@@ -57,6 +57,7 @@ cdef extern from "memory.h":
         int64_t live, peak, cached, limit, allocations, system_calls
         int off
     tg_memory_stats tg_memory
+    tg_memory_watch_function tg_memory_watch
     char* tg_block_alloc(int64_t nbytes) nogil
     void tg_block_free(char* block, int64_t nbytes) nogil
     void tg_blocks_release() nogil
@@ -178,6 +179,8 @@ cdef void call_free(PyObject* o) noexcept:
     # `o` is dead and must not be referenced; what is raised here goes to sys.unraisablehook
     handle = (<Storage>o).handle
     where = (<Storage>o).device
+    if tg_memory_watch != NULL:
+        tg_memory_watch(-(<Storage>o).length, 0, <PyObject*>where)
     (<Device>where).backend.free(handle, (<Storage>o).length, (<Device>where).number)
 
 
@@ -321,7 +324,15 @@ cdef Storage new_storage(int64_t nbytes, Device device):
         except MemoryError as error:
             raise OutOfMemoryError(
                 f"{device} out of memory: you tried to allocate {nbytes} bytes") from error
+        if tg_memory_watch != NULL:
+            tg_memory_watch(nbytes, 0, <PyObject*>device)
     return s
+
+
+cdef void watch_memory(tg_memory_watch_function watch) noexcept:
+    """Call a function for every block that is allocated and freed, or no more (NULL)."""
+    global tg_memory_watch
+    tg_memory_watch = watch
 
 
 cdef Storage foreign_storage(char* data, int64_t nbytes, Device device, object owner):
@@ -488,6 +499,10 @@ cdef int64_t _sequence = 0
 cdef int64_t next_sequence() noexcept:
     global _sequence
     _sequence += 1
+    return _sequence
+
+
+cdef int64_t last_sequence() noexcept:
     return _sequence
 
 
