@@ -19,7 +19,8 @@
 
 typedef struct {
     int64_t start, end;                 /* nanoseconds; `end` is 0 while the event is open */
-    int64_t sequence;                   /* of the node that the operator recorded, or that ran; -1 without one */
+    int64_t sequence;                   /* of the node that the operator recorded, or that ran; negative without one:
+                                         * -2 less the last number that was given out when the operator began */
     int64_t cpu_bytes, device_bytes;    /* allocated less freed; while it is open, the thread's count at its start */
     PyObject *name, *details;           /* owned; `details` may be NULL */
     int32_t parent, kind;

@@ -123,7 +123,7 @@ cdef int64_t begin_operator(tg_thread_state* st, str name, PyObject** a, int n) 
     cdef tg_profiled_thread* t = _this_thread(st)
     if not tg_profilers:
         return -1
-    return tg_begin_event(t, <PyObject*>name, EVENT_OPERATOR, last_sequence(), _details(a, n))
+    return tg_begin_event(t, <PyObject*>name, EVENT_OPERATOR, -2 - last_sequence(), _details(a, n))
 
 
 cdef int64_t begin_function(tg_thread_state* st, str name, tuple args) except? -2:
@@ -135,7 +135,7 @@ cdef int64_t begin_function(tg_thread_state* st, str name, tuple args) except? -
         known = ([_shape_of(x) for x in args] if _shapes else None, _stack() if _stacks else None)
         Py_INCREF(known)
         details = <PyObject*>known
-    return tg_begin_event(t, <PyObject*>name, EVENT_FUNCTION, last_sequence(), details)
+    return tg_begin_event(t, <PyObject*>name, EVENT_FUNCTION, -2 - last_sequence(), details)
 
 
 cdef int64_t begin_evaluation(tg_thread_state* st, NodeBase node) except? -2:
@@ -217,7 +217,7 @@ cdef void end_operator(int64_t event, object result) noexcept:
         result = (<tuple>result)[0]
     if isinstance(result, TensorBase) and (<TensorBase>result).grad_fn is not None:
         sequence = (<TensorBase>result).grad_fn.sequence
-        if sequence <= e.sequence:      # an older node: the operator returned its argument
+        if sequence <= -2 - e.sequence:     # an older node: the operator returned its argument
             sequence = -1
     tg_end_event(tg_this_profiled, event, sequence)
 
@@ -375,7 +375,7 @@ cdef object _read(tg_profiled_thread* t, Recording r):
 cdef tuple _as_tuple(tg_event* e, int64_t first, int64_t now):
     cdef bint is_open = e.end == 0
     return (<object>e.name, e.kind, e.start, now if is_open else e.end,
-            e.parent - first if e.parent >= first else -1, -1 if is_open else e.sequence,
+            e.parent - first if e.parent >= first else -1, max(e.sequence, -1),
             0 if is_open else e.cpu_bytes, 0 if is_open else e.device_bytes,
             None if e.details == NULL else <object>e.details)
 
