@@ -29,7 +29,8 @@ class Reader(nn.Module):
         self.head = nn.Linear(64, 5)
 
     def forward(self, images: tensorgrad.Tensor) -> tensorgrad.Tensor:
-        return self.head(self.features(images))
+        scores: tensorgrad.Tensor = self.head(self.features(images))
+        return scores
 
 
 def load(first: int, device: tensorgrad.device) -> list[tensorgrad.Tensor]:
@@ -59,7 +60,7 @@ def train(
 
 def accuracy(network: nn.Module, images: tensorgrad.Tensor, labels: tensorgrad.Tensor) -> float:
     with tensorgrad.no_grad():
-        return (network(images).argmax(1) == labels).float().mean().item()
+        return float((network(images).argmax(1) == labels).float().mean())
 
 
 def recorded_nodes(result: tensorgrad.Tensor) -> list[str]:
@@ -87,9 +88,9 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     network = Reader().to(device)
 
     # The pretraining: every layer learns.
-    *train_set, test_images, test_labels = load(0, device)
+    images, labels, test_images, test_labels = load(0, device)
     optimizer = SGD(network.parameters(), lr=0.1, momentum=0.9)
-    train(network, optimizer, *train_set, options.epochs)
+    train(network, optimizer, images, labels, options.epochs)
     results = {"pretrained, 0 to 4": accuracy(network, test_images, test_labels)}
     nodes_before = recorded_nodes(network(test_images))
 
@@ -101,9 +102,9 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     optimizer = SGD(network.head.parameters(), lr=0.1, momentum=0.9)
     frozen = {name: value.clone() for name, value in network.features.state_dict().items()}
 
-    *train_set, test_images, test_labels = load(5, device)
+    images, labels, test_images, test_labels = load(5, device)
     results["new head, untrained"] = accuracy(network, test_images, test_labels)
-    train(network, optimizer, *train_set, options.epochs)
+    train(network, optimizer, images, labels, options.epochs)
     results["fine-tuned, 5 to 9"] = accuracy(network, test_images, test_labels)
 
     for name, share in results.items():

@@ -3,8 +3,8 @@
     python walkthrough.py [--output DIRECTORY]
 
 All blocks share one namespace, as the cells of a notebook do. The plots go into the directory as PNG files,
-beside a trace of the profiler. Addresses of objects are printed as ``0x...`` and the seed is set once, so that two runs print the
-same (but for the times that the profiler takes). The exit status is 1 if any block fails.
+beside a trace of the profiler. Addresses of objects are printed as ``0x...`` and the seed is set once, so that
+two runs print the same (but for the times that the profiler takes). The exit status is 1 if any block fails.
 """
 
 from __future__ import annotations

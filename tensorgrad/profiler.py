@@ -264,9 +264,7 @@ class profile:
             self._finish(keep=False)  # what warmed up is thrown away
         elif recorded and (before is ProfilerAction.RECORD_AND_SAVE or not goes_on):
             self._finish(keep=True)
-        if goes_on and not (before is ProfilerAction.RECORD):
-            self._record()
-        elif after is ProfilerAction.WARMUP:
+        if (goes_on and before is not ProfilerAction.RECORD) or after is ProfilerAction.WARMUP:
             self._record()
 
     def _record(self) -> None:

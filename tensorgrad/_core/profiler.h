@@ -44,7 +44,8 @@ typedef struct tg_profiled_thread {
     struct tg_profiled_thread *next;
 } tg_profiled_thread;
 
-static tg_profiled_thread *tg_profiled_threads = NULL;      /* every thread that ran an operator, and its arrays */
+/* Every thread that ran an operator, and its arrays. While a profiler is running none is taken away. */
+static tg_profiled_thread *tg_profiled_threads = NULL;
 static pthread_mutex_t tg_profiled_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t tg_profiled_key;
 static __thread tg_profiled_thread *tg_this_profiled = NULL;
@@ -72,9 +73,23 @@ static inline int64_t tg_epoch_nanoseconds(void) {
 }
 
 /* ---- threads -------------------------------------------------------------------------------------- */
+/* Runs without the GIL. The arrays of the thread stay until the profiles that are running have been read. */
 static void tg_thread_has_ended(void *p) {
+    tg_profiled_thread *t = (tg_profiled_thread *)p, **link = &tg_profiled_threads;
     pthread_mutex_lock(&tg_profiled_lock);
-    ((tg_profiled_thread *)p)->state = NULL;    /* its arrays stay until the profile has been read */
+    if (t->state != NULL) {                     /* as it was born, should an even later destructor compute */
+        t->state->slow += 1 - t->state->profiling;
+        t->state->profiling = -1;
+        t->state = NULL;
+    }
+    tg_this_profiled = NULL;
+    if (tg_profilers == 0 && t->n_events == 0 && t->n_records == 0 && t->thread_name == NULL) {
+        while (*link != t) link = &(*link)->next;
+        *link = t->next;
+        free(t->events);
+        free(t->records);
+        free(t);
+    }
     pthread_mutex_unlock(&tg_profiled_lock);
 }
 

@@ -13,6 +13,7 @@ from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.types cimport last_sequence, watch_memory
 
+import os
 import sys
 import threading
 
@@ -61,6 +62,15 @@ if tg_register_thread(thread_state()) == NULL:
     raise MemoryError("out of memory: the profiler could not be set up")
 
 _changing = threading.Lock()
+
+
+def _forget_lock():
+    """After a fork: a thread that held the lock is not in the child."""
+    global _changing
+    _changing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_lock)
 cdef list _running = []             # the Recordings in progress
 cdef bint _shapes = False
 cdef bint _stacks = False
@@ -297,13 +307,13 @@ def start(bint shapes, bint stacks, bint memory, device_type, backend, int64_t b
     r.shapes, r.stacks, r.memory, r.bound = shapes, stacks, memory, bound
     r.device_type, r.backend, r.marks = device_type, backend, {}
     with _changing:
+        _running.append(r)
+        _apply()
+        tg_count_profilers(1)
         t = tg_profiled_threads
         while t != NULL:
             r.marks[<size_t>t] = (t.n_events, t.n_records, t.dropped)
             t = t.next
-        _running.append(r)
-        _apply()
-        tg_count_profilers(1)
         r.epoch, r.start_time = tg_epoch_nanoseconds(), tg_nanoseconds()
     return r
 
@@ -326,16 +336,16 @@ def stop(Recording r):
     with _changing:
         if r not in _running:
             raise RuntimeError("this profile has been stopped already")
-        _running.remove(r)
         now = tg_nanoseconds()
-        tg_count_profilers(-1)
-        _apply()
         t = tg_profiled_threads
         while t != NULL:
             found = _read(t, r)
             if found is not None:
                 threads.append(found)
             t = t.next
+        _running.remove(r)
+        tg_count_profilers(-1)
+        _apply()
         if not _running:
             tg_clear_events()
     return r.start_time, now, r.epoch, threads

@@ -130,16 +130,14 @@ def export_chrome_trace(
     import json
 
     path = os.fspath(path)
-    opened: Any = (
-        gzip.open(path, "wt", encoding="utf-8") if path.endswith(".gz") else open(path, "w", encoding="utf-8")
-    )
+    opener: Any = gzip.open if path.endswith(".gz") else open
     heading = {
         "schemaVersion": 1,
         "displayTimeUnit": "ms",
         "baseTimeNanoseconds": trace.epoch_ns,
         **(metadata or {}),
     }
-    with opened as file:
+    with opener(path, "wt", encoding="utf-8") as file:
         file.write(json.dumps(heading)[:-1])
         file.write(', "traceEvents": [\n')
         for i, entry in enumerate(trace_events(trace)):

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
-from tensorgrad._core import profiler as _core
 from tensorgrad._core.device import find_backend
+from tensorgrad._core.profiler import begin_user, end_user, start, stop
 from tensorgrad.autograd._chrome_trace import export_chrome_trace as _export
 from tensorgrad.autograd._profiler_events import Trace, read_trace
 from tensorgrad.autograd.grad_mode import _decorate
@@ -142,7 +142,7 @@ class profile:
             self._stop()
 
     def _start(self) -> None:
-        self._recording = _core.start(
+        self._recording = start(
             self.record_shapes,
             self.with_stack,
             self.profile_memory,
@@ -161,7 +161,7 @@ class profile:
                 self._call("DeviceSynchronize", self._backend.synchronize, self._backend.current_device())
         finally:
             recording, self._recording = self._recording, None
-            self._raw = _core.stop(recording)
+            self._raw = stop(recording)
             dropped = sum(thread[4] for thread in self._raw[3])
         if dropped:
             warnings.warn(
@@ -173,11 +173,11 @@ class profile:
 
     def _call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """A call of the device's backend, as an event."""
-        event = _core.begin_user(f"{self.use_device}{name}", True)
+        event = begin_user(f"{self.use_device}{name}", True)
         try:
             return function(*args)
         finally:
-            _core.end_user(event)
+            end_user(event)
 
     def _finished(self) -> Trace:
         if self._trace is None:
@@ -279,7 +279,7 @@ class record_function:
         self._open: Any = None
 
     def __enter__(self) -> record_function:
-        self._open = _core.begin_user(self.name, False, self.args), self._open
+        self._open = begin_user(self.name, False, self.args), self._open
         return self
 
     def __exit__(
@@ -289,7 +289,7 @@ class record_function:
         trace: TracebackType | None,
     ) -> None:
         event, self._open = self._open
-        _core.end_user(event)
+        end_user(event)
 
     def __call__(self, func: _F) -> _F:
         """Decorate a function, a method, a generator or a coroutine."""

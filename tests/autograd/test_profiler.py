@@ -155,13 +155,12 @@ def test_memory(trained):
     mul = next(event for event in trained.function_events if event.name == "tensorgrad::mul")
     assert mul.cpu_memory_usage == 2 * 3 * 4
     x = tensorgrad.ones(1000)
-    with profile(profile_memory=True) as prf:
-        with record_function("outer"):
-            with record_function("kept"):
-                y = x + x
-            with record_function("passing"):
-                x + x
-            del y
+    with profile(profile_memory=True) as prf, record_function("outer"):
+        with record_function("kept"):
+            y = x + x
+        with record_function("passing"):
+            x + x
+        del y
     usage = {event.name: event for event in prf.function_events}
     assert usage["kept"].cpu_memory_usage == 4000
     assert usage["kept"].self_cpu_memory_usage == 0
@@ -270,9 +269,8 @@ def test_top_level_events_only():
 
 
 def test_long_names_are_cut():
-    with profile() as prf:
-        with record_function("n" * 80):
-            pass
+    with profile() as prf, record_function("n" * 80):
+        pass
     assert "n" * 52 + "..." in prf.key_averages().table()
     assert "n" * 80 in prf.key_averages().table(max_name_column_width=None)
 
@@ -302,12 +300,10 @@ def test_disabled_does_nothing():
 
 def test_results_come_after_the_block():
     prf = profile()
-    with prf:
-        with pytest.raises(RuntimeError, match="Profiler didn't finish running"):
-            prf.table()
-    with pytest.raises(RuntimeError, match="not reentrant"):
-        with prf:
-            pass
+    with prf, pytest.raises(RuntimeError, match="Profiler didn't finish running"):
+        prf.table()
+    with pytest.raises(RuntimeError, match="not reentrant"), prf:
+        pass
 
 
 def test_cuda_without_a_card_warns_and_goes_on():
@@ -334,9 +330,8 @@ def test_nested_profiles_see_what_is_inside_them():
     x = tensorgrad.ones(2)
     with profile() as outer:
         x.sin()
-        with record_function("block"):
-            with profile(record_shapes=True) as inner:
-                x.cos()
+        with record_function("block"), profile(record_shapes=True) as inner:
+            x.cos()
         x.sin()
     assert counts(inner) == {"tensorgrad::cos": 1}
     assert counts(outer) == {"tensorgrad::sin": 2, "block": 1, "tensorgrad::cos": 1}
@@ -359,15 +354,14 @@ def test_overlapping_profiles():
 
 
 def test_a_profile_inside_an_open_label_ends_it_for_itself_only():
-    with profile() as outer:
-        with record_function("block"):
-            inner = profile()
-            inner.__enter__()
-            label = record_function("inside")
-            label.__enter__()
-            inner.__exit__(None, None, None)
-            tensorgrad.ones(2)
-            label.__exit__(None, None, None)
+    with profile() as outer, record_function("block"):
+        inner = profile()
+        inner.__enter__()
+        label = record_function("inside")
+        label.__enter__()
+        inner.__exit__(None, None, None)
+        tensorgrad.ones(2)
+        label.__exit__(None, None, None)
     assert counts(inner) == {"inside": 1}
     block = next(event for event in outer.function_events if event.name == "block")
     assert [child.name for child in block.cpu_children] == ["inside"]
@@ -570,10 +564,9 @@ def test_a_forked_child_profiles_on_its_own():
 # ---- bounds ------------------------------------------------------------------------------------------
 def test_events_are_bounded():
     x = tensorgrad.ones(2)
-    with pytest.warns(UserWarning, match=r"not whole: 40 events .* max_events=10"):
-        with profile(max_events=10) as prf:
-            for _ in range(50):
-                x.sin()
+    with pytest.warns(UserWarning, match=r"not whole: 40 events .* max_events=10"), profile(max_events=10) as prf:
+        for _ in range(50):
+            x.sin()
     assert counts(prf) == {"tensorgrad::sin": 10}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -581,9 +574,8 @@ def test_events_are_bounded():
             for _ in range(50):
                 x.sin()
     assert counts(prf) == {"tensorgrad::sin": 50}
-    with pytest.raises(ValueError, match="between 1 and"):
-        with profile(max_events=0):
-            pass
+    with pytest.raises(ValueError, match="between 1 and"), profile(max_events=0):
+        pass
 
 
 def test_what_was_recorded_is_freed():
@@ -663,9 +655,8 @@ def test_scheduled_profile_misused():
     prof = scheduled_profile(schedule=schedule(wait=1, warmup=1, active=1))
     with pytest.raises(RuntimeError, match="has been started"):
         prof.step()
-    with prof:
-        with pytest.raises(RuntimeError, match="started already"):
-            prof.start()
+    with prof, pytest.raises(RuntimeError, match="started already"):
+        prof.start()
     with pytest.raises(RuntimeError, match="has recorded nothing yet"):
         prof.key_averages()
 

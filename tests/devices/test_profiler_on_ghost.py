@@ -1,5 +1,6 @@
 """The profiler on a plugin's device: its kernels, its columns, its own rows."""
 
+import itertools
 import json
 import re
 import time
@@ -142,7 +143,7 @@ def test_trace_has_a_lane_for_the_device(ghost, tmp_path):
     kernels = [e for e in entries if e["ph"] == "X" and e["cat"] == "kernel"]
     assert [e["name"] for e in kernels] == ["ghost::mul", "ghost::reduce"]
     assert {e["pid"] for e in kernels} == {"ghost:0"}
-    for before, after in zip(kernels, kernels[1:]):
+    for before, after in itertools.pairwise(kernels):
         assert before["ts"] + before["dur"] <= after["ts"] + 1e-6
     assert len([e for e in entries if e["ph"] == "s" and e["cat"] == "ac2g"]) == 2
     assert "[memory] ghost:0" in {e["name"] for e in entries if e["ph"] == "C"}
