@@ -687,3 +687,31 @@ def test_export_stacks(trained, tmp_path):
         pass
     with pytest.raises(RuntimeError, match="with_stack=True"):
         prf.export_stacks(str(path))
+
+
+# ---- PyTorch -----------------------------------------------------------------------------------------
+@pytest.mark.parity
+def test_the_table_is_laid_out_as_pytorch_does():
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+
+    def tables(library, **options):
+        x = library.ones(2, 3, requires_grad=True)
+        with library.autograd.profiler.profile(**options) as prf:
+            for _ in range(7):
+                (x * x).sin()
+        averages = prf.key_averages(group_by_input_shape=bool(options))
+        return averages.table(header="title", top_level_events_only=True, row_limit=2)
+
+    def layout(text):
+        """Without the figures: a cell and the space to its left are as long whatever it holds."""
+        text = re.sub(r"total: .*", "total:", text)
+        return re.sub(r" *\d+\.\d+(us|ms|s|%)", lambda found: "#" * len(found[0]), text).splitlines()
+
+    for options in ({}, {"record_shapes": True, "profile_memory": True}):
+        ours, theirs = layout(tables(tensorgrad, **options)), layout(tables(torch, **options))
+        for i, line in enumerate(ours):
+            if "tensorgrad::" in line:
+                ours[i] = line.replace("tensorgrad::", "aten::")
+            elif line.startswith((" ", "---", "===")):
+                ours[i] = line[len("tensorgrad") - len("aten") :]
+        assert ours == theirs
