@@ -16,9 +16,11 @@ from tensorgrad_nn.utils.hooks import add_hook
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, TypeVar
 
     from tensorgrad_nn.utils.hooks import RemovableHandle
+
+    _F = TypeVar("_F", bound=Callable[..., Any])
 
 __all__ = ["Optimizer"]
 
@@ -32,9 +34,21 @@ _HOOK_DICTS = (
 )
 
 
-def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Put the step hooks around a subclass's `step`, and a profiler's label around both."""
+def _labelled(method: _F) -> _F:
+    """Show the calls of a method in profiles, as ``Optimizer.step#SGD.step``."""
 
+    @wraps(method)
+    def labelled(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with record_function(f"Optimizer.{method.__name__}#{type(self).__name__}.{method.__name__}"):
+            return method(self, *args, **kwargs)
+
+    return labelled  # type: ignore[return-value]
+
+
+def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Put the step hooks around a subclass's `step`."""
+
+    @wraps(step)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         self = args[0]
         if not (self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks):
@@ -52,12 +66,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             hook(self, args, kwargs)
         return result
 
-    @wraps(step)
-    def profiled(*args: Any, **kwargs: Any) -> Any:
-        with record_function(f"Optimizer.step#{type(args[0]).__name__}.step"):
-            return wrapper(*args, **kwargs)
-
-    return profiled
+    return _labelled(wrapper)
 
 
 class Optimizer:
@@ -245,6 +254,7 @@ class Optimizer:
 
     # The step
 
+    @_labelled
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Reset the gradients of all parameters.
 
@@ -258,15 +268,14 @@ class Optimizer:
         Zero is the default here, as in PyTorch 1.x. It costs no write: the
         gradient is marked, and filled with zeros only if somebody reads it.
         """
-        with record_function(f"Optimizer.zero_grad#{type(self).__name__}.zero_grad"):
-            if set_to_none:
-                for group in self.param_groups:
-                    for param in group["params"]:
-                        param.grad = None
-            else:
-                tensorgrad.autograd.zero_grad_(
-                    [param for group in self.param_groups for param in group["params"]]
-                )
+        if set_to_none:
+            for group in self.param_groups:
+                for param in group["params"]:
+                    param.grad = None
+        else:
+            tensorgrad.autograd.zero_grad_(
+                [param for group in self.param_groups for param in group["params"]]
+            )
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change the parameters once; for subclasses to define.

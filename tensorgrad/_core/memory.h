@@ -21,10 +21,6 @@ typedef struct {
     int off;
 } tg_memory_stats;
 
-/* While a profiler follows the memory it is told of every block; `device` is NULL for the CPU. */
-typedef void (*tg_memory_watch_function)(int64_t bytes, int64_t total, void *device);
-static tg_memory_watch_function tg_memory_watch = NULL;
-
 static tg_free_list tg_blocks[TG_CLASSES];
 static tg_memory_stats tg_memory = {0, 0, 0, (int64_t)1 << 30, 0, 0, 0};
 static volatile char tg_block_lock;
@@ -66,7 +62,6 @@ static char *tg_block_alloc(int64_t nbytes) {
         tg_unlock_blocks();
         return NULL;
     }
-    if (__builtin_expect(tg_memory_watch != NULL, 0)) tg_memory_watch(nbytes, tg_memory.live, NULL);
     return (char *)block;
 }
 
@@ -83,7 +78,6 @@ static void tg_block_free(char *block, int64_t nbytes) {
         tg_memory.cached += size;
     }
     tg_unlock_blocks();
-    if (__builtin_expect(tg_memory_watch != NULL, 0)) tg_memory_watch(-nbytes, tg_memory.live, NULL);
     if (!keep) free(block);
 }
 

@@ -20,9 +20,8 @@ cdef int64_t begin_operator(tg_thread_state* st, str name, PyObject** a, int n) 
 cdef int64_t begin_function(tg_thread_state* st, str name, tuple args) except? -2
 cdef int64_t begin_evaluation(tg_thread_state* st, NodeBase node) except? -2
 cdef int64_t begin_node(tg_thread_state* st, NodeBase node, list grads) except? -2
-cdef int64_t begin_kernel(tg_thread_state* st, TensorBase x, str method, str name) except? -2
 cdef void end_event(int64_t event) noexcept
 cdef void end_operator(int64_t event, object result) noexcept
-cdef void end_kernel(int64_t event) noexcept
+cdef object profiled_kernel(object function, TensorBase x, str method, str name)   # called in the kernel's place
 cdef int64_t innermost_event() noexcept
 cdef void end_events_inside(int64_t event) noexcept

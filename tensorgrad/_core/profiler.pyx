@@ -16,6 +16,7 @@ from tensorgrad._core.types cimport last_sequence, watch_memory
 import os
 import sys
 import threading
+import warnings
 
 cdef extern from "profiler.h":
     ctypedef struct tg_event:
@@ -191,9 +192,36 @@ cdef int64_t begin_kernel(tg_thread_state* st, TensorBase x, str method, str nam
 cdef tuple _record_start(backend, int number):
     if getattr(backend, "event", None) is None or getattr(backend, "current_stream", None) is None:
         return None, None       # such a device is timed by the clock of the CPU
-    start, end = backend.event(True), backend.event(True)
-    start.record(backend.current_stream(number))
+    try:
+        start, end = backend.event(True), backend.event(True)
+        start.record(backend.current_stream(number))
+    except Exception as error:      # the kernel can do without being timed
+        warnings.warn(f"the profiler could not time a kernel: {error}")
+        return None, None
     return start, (end, backend, number)
+
+
+cdef class KernelCall:
+    """Calls a plugin's kernel as an event."""
+    cdef object function
+    cdef TensorBase x
+    cdef str method, name
+
+    def __call__(self, *args):
+        cdef int64_t event = begin_kernel(thread_state(), self.x, self.method, self.name)
+        try:
+            return self.function(*args)
+        finally:
+            end_kernel(event)
+
+
+cdef object profiled_kernel(object function, TensorBase x, str method, str name):
+    cdef KernelCall call
+    if function is None:
+        return None
+    call = KernelCall.__new__(KernelCall)
+    call.function, call.x, call.method, call.name = function, x, method, name
+    return call
 
 
 cdef void end_event(int64_t event) noexcept:
@@ -213,7 +241,6 @@ cdef void end_kernel(int64_t event) noexcept:
         try:
             end.record(backend.current_stream(number))
         except Exception as error:      # the kernel's result stands; only its time is lost
-            import warnings
             warnings.warn(f"the profiler could not time a kernel on {details[1]}: {error}")
 
 

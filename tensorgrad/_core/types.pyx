@@ -16,6 +16,14 @@ import os
 
 ctypedef void (*destructor)(PyObject*) noexcept
 
+cdef extern from *:
+    """
+    /* While a profiler follows the memory it is told of every block; `device` is NULL for the CPU. */
+    typedef void (*tg_memory_watch_function)(int64_t nbytes, int64_t total, void *device);
+    static tg_memory_watch_function tg_memory_watch = NULL;
+    """
+    tg_memory_watch_function tg_memory_watch
+
 cdef extern from "memory.h":
     """
     TG_DEFINE_POOL(tensor)
@@ -57,7 +65,6 @@ cdef extern from "memory.h":
         int64_t live, peak, cached, limit, allocations, system_calls
         int off
     tg_memory_stats tg_memory
-    tg_memory_watch_function tg_memory_watch
     char* tg_block_alloc(int64_t nbytes) nogil
     void tg_block_free(char* block, int64_t nbytes) nogil
     void tg_blocks_release() nogil
@@ -160,6 +167,8 @@ cdef void bury_meta(PyObject* o) noexcept:
 cdef void free_storage(PyObject* o) noexcept:
     if (<Storage>o).owns:
         tg_block_free((<Storage>o).data, (<Storage>o).length)
+        if tg_memory_watch != NULL:
+            tg_memory_watch(-(<Storage>o).length, tg_memory.live, NULL)
     elif <PyObject*>(<Storage>o).handle != <PyObject*>None:
         free_handle(o)
     _storage_dealloc(o)
@@ -318,6 +327,8 @@ cdef Storage new_storage(int64_t nbytes, Device device):
         if s.data == NULL:
             raise OutOfMemoryError(f"can't allocate memory: you tried to allocate {nbytes} bytes")
         s.owns = 1
+        if tg_memory_watch != NULL:
+            tg_memory_watch(nbytes, tg_memory.live, NULL)
     else:
         try:
             s.handle = device.backend.allocate(nbytes, device.number)

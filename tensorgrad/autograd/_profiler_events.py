@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 from tensorgrad.autograd.profiler_util import EventList, FunctionEvent, Kernel
@@ -130,10 +131,13 @@ class _Reader:
         begin_ns, duration = round(event.time_range.start * 1000), event._ns
         if start is not None:
             stop, backend, index = end
-            if index not in self.synchronized:
-                backend.synchronize(index)
-                self.synchronized.add(index)
-            duration = round(start.elapsed_time(stop) * 1e6)
+            try:
+                if index not in self.synchronized:
+                    backend.synchronize(index)
+                    self.synchronized.add(index)
+                duration = max(0, round(start.elapsed_time(stop) * 1e6))
+            except Exception as error:  # whatever a plugin raises: the profile is worth more than this time
+                warnings.warn(f"the events of {device} give no time, that of the call stands in: {error}", stacklevel=2)
         kernel = FunctionEvent(
             -1, label, "kernel", event.thread, begin_ns, begin_ns + duration, use_device=self.use_device
         )

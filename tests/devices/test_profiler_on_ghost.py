@@ -119,6 +119,30 @@ def test_the_devices_own_events_give_the_time(ghost, monkeypatch):
     assert rows["ghost::mul"].self_device_time_total == 2 * 250.0
 
 
+def test_a_device_whose_events_fail_is_timed_by_the_clock(ghost, monkeypatch):
+    class Broken(Event):
+        def elapsed_time(self, other):
+            raise RuntimeError("the queue does not measure time")
+
+    x = tensorgrad.ones(2, 3, device="ghost")
+    monkeypatch.setattr(type(ghost), "event", lambda self, timing: Broken())
+    monkeypatch.setattr(type(ghost), "current_stream", lambda self, index: Stream())
+    with profile(use_device="ghost") as prf:
+        y = x + x
+    with pytest.warns(UserWarning, match="the queue does not measure time"):
+        rows = {row.key: row for row in prf.key_averages()}
+    assert rows["ghost::add"].self_device_time_total > 0
+
+    def refuse(self, timing):
+        raise RuntimeError("no events left")
+
+    monkeypatch.setattr(type(ghost), "event", refuse)
+    with pytest.warns(UserWarning, match="no events left"), profile(use_device="ghost") as prf:
+        y = x + x
+    assert y.tolist() == [[2.0] * 3] * 2
+    assert {row.key: row for row in prf.key_averages()}["ghost::add"].self_device_time_total > 0
+
+
 def test_a_kernel_that_fails_closes_its_event(ghost, monkeypatch):
     def fail(self, *args):
         raise NotImplementedError("not this one")
