@@ -13,6 +13,8 @@ from tensorgrad._core.device cimport cpu as cpu_device
 from tensorgrad._core.dtype cimport (
     CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_BOOL, TG_C64, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16, TG_I32, TG_I64,
     TG_U8, TG_U16, TG_U32, TG_U64, category_of, dtype_of)
+from tensorgrad._core.grad_mode cimport thread_state
+from tensorgrad._core.profiler cimport profiled_kernel
 from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, new_tensor, shape_tuple
 
 from tensorgrad._core.graph import _type_names
@@ -147,6 +149,8 @@ cdef bint has_kernel(TensorBase x, str name):
 cdef object call_plugin(TensorBase x, str method, str name, tuple args):
     """Call a kernel of the plugin that `x` lives on; one that is missing is told by the name of what wanted it."""
     function = getattr(x.storage.device.backend, method, None)
+    if thread_state().profiling:
+        function = profiled_kernel(function, x, method, name)
     try:
         if function is None:
             raise NotImplementedError(f"the backend has no kernel '{method}'")

@@ -17,6 +17,14 @@ import os
 
 ctypedef void (*destructor)(PyObject*) noexcept
 
+cdef extern from *:
+    """
+    /* While a profiler follows the memory it is told of every block; `device` is NULL for the CPU. */
+    typedef void (*tg_memory_watch_function)(int64_t nbytes, int64_t total, void *device);
+    static tg_memory_watch_function tg_memory_watch = NULL;
+    """
+    tg_memory_watch_function tg_memory_watch
+
 cdef extern from "memory.h":
     """
     TG_DEFINE_POOL(tensor)
@@ -221,6 +229,8 @@ cdef void bury_step(PyObject* o) noexcept:
 cdef void free_storage(PyObject* o) noexcept:
     if (<Storage>o).owns:
         tg_block_free((<Storage>o).data, (<Storage>o).length)
+        if tg_memory_watch != NULL:
+            tg_memory_watch(-(<Storage>o).length, tg_memory.live, NULL)
     elif <PyObject*>(<Storage>o).handle != <PyObject*>None:
         free_handle(o)
     _storage_dealloc(o)
@@ -240,6 +250,8 @@ cdef void call_free(PyObject* o) noexcept:
     # `o` is dead and must not be referenced; what is raised here goes to sys.unraisablehook
     handle = (<Storage>o).handle
     where = (<Storage>o).device
+    if tg_memory_watch != NULL:
+        tg_memory_watch(-(<Storage>o).length, 0, <PyObject*>where)
     (<Device>where).backend.free(handle, (<Storage>o).length, (<Device>where).number)
 
 
@@ -386,13 +398,23 @@ cdef Storage new_storage(int64_t nbytes, Device device):
         if s.data == NULL:
             raise OutOfMemoryError(f"can't allocate memory: you tried to allocate {nbytes} bytes")
         s.owns = 1
+        if tg_memory_watch != NULL:
+            tg_memory_watch(nbytes, tg_memory.live, NULL)
     else:
         try:
             s.handle = device.backend.allocate(nbytes, device.number)
         except MemoryError as error:
             raise OutOfMemoryError(
                 f"{device} out of memory: you tried to allocate {nbytes} bytes") from error
+        if tg_memory_watch != NULL:
+            tg_memory_watch(nbytes, 0, <PyObject*>device)
     return s
+
+
+cdef void watch_memory(tg_memory_watch_function watch) noexcept:
+    """Call a function for every block that is allocated and freed, or no more (NULL)."""
+    global tg_memory_watch
+    tg_memory_watch = watch
 
 
 cdef Storage foreign_storage(char* data, int64_t nbytes, Device device, object owner):
@@ -576,6 +598,10 @@ cdef int64_t _sequence = 0
 cdef int64_t next_sequence() noexcept:
     global _sequence
     _sequence += 1
+    return _sequence
+
+
+cdef int64_t last_sequence() noexcept:
     return _sequence
 
 
