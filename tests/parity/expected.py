@@ -1,0 +1,2 @@
+def expected_difference(name, aspect, dtypes):
+    return (), ""
