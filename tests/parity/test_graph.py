@@ -2,7 +2,7 @@
 
 import pytest
 
-from .compare import both, raised
+from .compare import both, differs, raised
 
 pytestmark = pytest.mark.parity
 
@@ -120,9 +120,11 @@ assert len(EXPRESSIONS) > 90
 
 
 def _graph(node, depth=3):
+    """Names without the number of the overload, and edges without those of operands that need no gradient."""
     if node is None or depth == 0:
         return None
-    return [node.name(), [(_graph(n, depth - 1), number) for n, number in node.next_functions]]
+    name = type(node).__name__.rstrip("0123456789")
+    return [name, [(_graph(n, depth - 1), number) for n, number in node.next_functions if n is not None]]
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
@@ -167,7 +169,25 @@ def test_leaves_have_no_node(t):
 def test_accumulate_grad(t):
     x = t.vec(1.0)
     node = (x * 2).grad_fn.next_functions[0][0]
-    return node.name(), node.variable is x, node is (x * 3).grad_fn.next_functions[0][0], type(node).__name__, node.next_functions
+    return node.variable is x, node is (x * 3).grad_fn.next_functions[0][0], type(node).__name__, node.next_functions
+
+
+@differs("the name is AccumulateGrad, as that of the type; PyTorch prefixes it with torch::autograd::")
+@both
+def test_name_of_accumulate_grad(t):
+    return (t.vec(1.0) * 2).grad_fn.next_functions[0][0].name()
+
+
+@differs("an operator has one node type, numbered 0; PyTorch numbers the overloads (sum() is SumBackward0, sum(0) SumBackward1)")
+@both
+def test_numbers_of_overloads(t):
+    return [n.grad_fn.name() for n in (t.mat().sum(0), t.mat().mean(0), t.mat().prod(0), 2 ** t.mat())]
+
+
+@differs("a number as an operand has an edge to None, as a tensor that needs no gradient has; PyTorch has none for some overloads")
+@both
+def test_edges_of_numbers(t):
+    return len((t.vec(1.0) ** 2).grad_fn.next_functions), len((1 - t.vec(1.0)).grad_fn.next_functions)
 
 
 @both
