@@ -80,7 +80,7 @@ def _make_grads(roots: tuple[Any, ...], grads: Any, batched: bool) -> tuple[Tens
     else:
         given = (grads,) if isinstance(grads, Tensor) else tuple(grads)
         if len(given) < len(roots):
-            given = (*given, *(None,) * (len(roots) - len(given)))
+            raise RuntimeError(f"got {len(roots)} tensors and {len(given)} gradients")
     made = []
     for i, (root, grad) in enumerate(zip(roots, given, strict=False)):
         if isinstance(grad, Tensor):

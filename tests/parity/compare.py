@@ -143,6 +143,28 @@ def both(feature):
     return test
 
 
+def each(count):
+    """As `both`, for a feature that returns a tuple of `count` facts: a test for each of them."""
+
+    def decorate(feature):
+        @pytest.mark.parametrize("fact", range(count))
+        @functools.wraps(feature)
+        def test(fact, record_property):
+            def one(t):
+                facts = feature(t)
+                assert len(facts) == count
+                return facts[fact]
+
+            functools.update_wrapper(one, feature)
+            one.__doc__ = f"{feature.__name__[5:].replace('_', ' ')}, fact {fact}"
+            both(one)(record_property)
+
+        del test.__wrapped__
+        return test
+
+    return decorate
+
+
 def differs(reason):
     """A difference that is known: the test must fail, and one that begins to hold fails the run."""
     return pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError)

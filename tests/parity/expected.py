@@ -1,2 +1,3 @@
 def expected_difference(name, aspect, dtypes):
     return (), ""
+FEATURES = {}

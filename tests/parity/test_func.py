@@ -2,7 +2,7 @@
 
 import pytest
 
-from .compare import both, raised, warned
+from .compare import both, each, raised, warned
 
 pytestmark = pytest.mark.parity
 
@@ -108,7 +108,7 @@ def test_jvp(t):
     return t.func.jvp(lambda x, y: x * y, (V(t, 1.0, 2.0), V(t, 3.0, 4.0)), (V(t, 1.0, 0.0), V(t, 0.0, 1.0)))
 
 
-@both
+@each(5)
 def test_jvp_checks(t):
     f = lambda x: x * 2  # noqa: E731
     return (
@@ -197,7 +197,7 @@ def test_vmap_in_dims(t):
     )
 
 
-@both
+@each(14)
 def test_vmap_checks(t):
     f = lambda *xs: xs[0]  # noqa: E731
     return (
@@ -252,7 +252,7 @@ def test_vmap_chunk_size(t):
     )
 
 
-@both
+@each(8)
 def test_vmap_randomness(t):
     def draws(mode):
         return t.func.vmap(lambda r: t.rand(3), randomness=mode)(M(t))
@@ -314,7 +314,7 @@ def test_vmap_per_sample_gradients(t):
     return t.func.vmap(t.func.grad(loss), in_dims=(None, 0, 0))(params, M(t), V(t, 1.0, 2.0))
 
 
-@both
+@each(6)
 def test_functional_jacobian(t):
     F = t.autograd.functional
     f = lambda x, y: (x * y.sum(), x.exp())  # noqa: E731
@@ -329,7 +329,7 @@ def test_functional_jacobian(t):
     )
 
 
-@both
+@each(5)
 def test_functional_jacobian_strict(t):
     F = t.autograd.functional
     constant = lambda x: t.ones(2, dtype=t.float64)  # noqa: E731
@@ -371,7 +371,7 @@ def test_functional_products(t):
     return F.vjp(g, x, v), F.jvp(g, x, v), F.hvp(f, x, v), F.vhp(f, x, v), F.vjp(f, x)
 
 
-@both
+@each(6)
 def test_functional_products_check(t):
     F = t.autograd.functional
     g = lambda x: x**3  # noqa: E731
@@ -386,7 +386,7 @@ def test_functional_products_check(t):
     )
 
 
-@both
+@each(5)
 def test_gradcheck(t):
     return (
         t.autograd.gradcheck(lambda x: x**2, t.vec(1.0, 2.0)),

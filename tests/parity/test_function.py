@@ -284,7 +284,8 @@ def test_saving_an_output_leaks_no_cycle(t):
     x = t.vec(1.0)
     y = f.apply(x)
     (g,) = t.autograd.grad(y, x, create_graph=True)
-    return g, t.autograd.grad(g, x), y.grad_fn.saved_tensors[0].grad_fn is y.grad_fn
+    same = y.grad_fn.saved_tensors[0].grad_fn is y.grad_fn
+    return g, t.autograd.grad(g, x), same
 
 
 @both

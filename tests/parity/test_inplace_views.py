@@ -67,7 +67,7 @@ def test_write_through(name, record_property):
         view = VIEWS[name](root)
         error = raised(view.mul_, 3)
         weights = t.mat(requires_grad=False)
-        facts = [error, root._version, view._version, root.grad_fn.name().rstrip("0123456789") if root.grad_fn else None]
+        facts = [error, root._version, view._version, type(root.grad_fn).__name__.rstrip("0123456789")]
         (root * weights).sum().backward()
         return facts, root, base.grad
 
@@ -82,9 +82,8 @@ def test_write_to_the_base(name, record_property):
         root = base * 1
         view = VIEWS[name](root)
         root.mul_(t.mat(requires_grad=False))
-        if view.requires_grad:
-            (view * view).sum().backward()
-        return view._version, view, base.grad
+        error = raised(lambda: (view * view).sum().backward()) if view.requires_grad else None
+        return view._version, error, base.grad
 
     feature.__module__, feature.__doc__ = __name__, f"a write to the base of the view {name}"
     both(feature)(record_property)
@@ -217,7 +216,7 @@ def test_writing_a_tensor_that_requires_grad_into_one_that_does_not(t):
     out[0] = x * 3
     out[1].copy_(x)
     (out * t.mat(2, 2, requires_grad=False)).sum().backward()
-    return out.requires_grad, out.grad_fn.name(), x.grad, out
+    return out.requires_grad, type(out.grad_fn).__name__, x.grad, out
 
 
 @both
@@ -227,7 +226,7 @@ def test_a_view_of_no_history_gets_one(t):
     row = out[1]
     row.mul_(x)
     row.add_(x)
-    return row.requires_grad, out.requires_grad, out.grad_fn.name(), row
+    return row.requires_grad, out.requires_grad, type(out.grad_fn).__name__, row
 
 
 @both
@@ -329,7 +328,7 @@ def test_in_place_of_a_view_of_a_leaf_made_after(t):
 def test_in_place_clone_keeps_the_graph(t):
     x = t.vec(1.0, 2.0)
     y = x.clone()
-    y[0] *= y[1]
+    y[0] *= y[1].clone()
     y.sum().backward()
     return x.grad, y
 
@@ -338,7 +337,7 @@ def test_in_place_clone_keeps_the_graph(t):
 def test_double_backward_through_a_view_write(t):
     x = t.vec(1.0, 2.0)
     y = x.clone()
-    y[0:1].mul_(y[1:])
+    y[0:1].mul_(y[1:].clone())
     (g,) = t.autograd.grad((y**2).sum(), x, create_graph=True)
     return g, t.autograd.grad(g.sum(), x)
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+import tensorgrad
+
 from . import operators
 from .expected import expected_difference
 
@@ -35,4 +37,5 @@ def test_operator(name, aspect, record_property):
 
 def test_there_are_operators_to_compare(record_property):
     record_property("missing", operators.MISSING)
+    record_property("versions", f"{tensorgrad.__version__} and PyTorch {operators.torch.__version__.partition('+')[0]}")
     assert len(operators.SHARED) > 250

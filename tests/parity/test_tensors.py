@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from .compare import both, raised
+from .compare import both, each, raised
 
 pytestmark = pytest.mark.parity
 
@@ -149,7 +149,7 @@ def test_assignment(t):
     return results, raised(x.__setitem__, 0, t.ones(3)), raised(x.__setitem__, 9, 1)
 
 
-@both
+@each(22)
 def test_conversions(t):
     return (
         raised(float, t.ones(2)),
@@ -177,7 +177,7 @@ def test_conversions(t):
     )
 
 
-@both
+@each(45)
 def test_shapes_that_do_not_fit(t):
     a, b = t.ones(2, 3), t.ones(4, 3)
     return (
@@ -229,7 +229,7 @@ def test_shapes_that_do_not_fit(t):
     )
 
 
-@both
+@each(18)
 def test_numbers_of_arguments(t):
     x = t.ones(2)
     return (
@@ -262,7 +262,7 @@ def test_copies(t):
     return y, y.requires_grad, y is x, z, z.requires_grad, copy.copy(x).data_ptr() == x.data_ptr()
 
 
-@both
+@each(19)
 def test_modules(t):
     m = t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Tanh(), t.nn.Linear(3, 1))
     return (
@@ -363,7 +363,7 @@ def test_sgd(options, record_property):
     both(feature)(record_property)
 
 
-@both
+@each(8)
 def test_optimizer_checks(t):
     p = t.nn.Parameter(t.ones(1))
     return (
