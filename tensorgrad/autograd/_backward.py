@@ -157,6 +157,8 @@ def backward(
         if not inputs:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         _check_inputs(inputs)
+        # one that is named twice is accumulated into once
+        inputs = tuple({id(x): x for x in inputs}.values())
     grads = _make_grads(roots, grad_tensors, False)
     if create_graph:
         warnings.warn(

@@ -271,7 +271,7 @@ def _sum_to(TensorBase self, size):
     dims = list(range(shift)) + [shift + d for d in range(len(size)) if size[d] == 1 and self.shape[shift + d] != 1]
     if not dims:
         return self
-    out = sum_(self, tuple(dims), True, dtype=self.dtype)
+    out = sum_(self, tuple(dims), True)
     return reshape(out, tuple(size)) if shift else out
 
 

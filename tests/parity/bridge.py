@@ -56,15 +56,15 @@ def _array(tensor):
 def tensor_to_tensorgrad(tensor):
     """A leaf with the same values, dtype, strides and `requires_grad`."""
     dtype = TO_TENSORGRAD[tensor.dtype]
-    shape, strides = tuple(tensor.shape), tuple(tensor.stride())
-    if tensor.numel() == 0 or tensor.is_contiguous():
-        out = tensorgrad.tensor(_array(tensor.contiguous())).to(dtype)
+    resolved = tensor.detach().resolve_conj().resolve_neg()
+    shape = tuple(tensor.shape)
+    stored = resolved.untyped_storage().nbytes() // resolved.element_size()
+    if tensor.is_contiguous() and (stored == tensor.numel() or stored > 100_000):
+        out = tensorgrad.tensor(_array(resolved)).to(dtype)
     else:
-        resolved = tensor.detach().resolve_conj().resolve_neg()
-        strides = tuple(resolved.stride())
-        extent = 1 + sum((n - 1) * s for n, s in zip(shape, strides))
-        flat = resolved.as_strided((extent,), (1,))
-        out = tensorgrad.as_strided(tensorgrad.tensor(_array(flat)).to(dtype), shape, strides).detach()
+        flat = resolved.as_strided((stored,), (1,), 0)
+        base = tensorgrad.tensor(_array(flat)).to(dtype)
+        out = tensorgrad.as_strided(base, shape, tuple(resolved.stride()), resolved.storage_offset()).detach()
     assert tuple(out.shape) == shape
     return out.requires_grad_() if tensor.requires_grad else out
 

@@ -1,7 +1,6 @@
 """A feature is a function of a library: it runs with PyTorch and with tensorgrad and returns plain data, which must be the same."""
 
 import functools
-import gc
 import warnings
 
 import numpy as np
@@ -104,7 +103,7 @@ def phrase(message):
 
 def same(theirs, ours):
     if isinstance(theirs, Raised):
-        if not isinstance(ours, Raised) or theirs.type not in ours.types and ours.type not in theirs.types[:2]:
+        if not isinstance(ours, Raised) or (theirs.type not in ours.types and ours.type not in theirs.types[:2]):
             return False
         return ours.message.startswith(phrase(theirs.message))
     if isinstance(theirs, tuple) and len(theirs) == 3 and isinstance(theirs[2], np.ndarray):
@@ -131,7 +130,6 @@ def both(feature):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             theirs = plain(feature(TORCH))
-            gc.collect()
             try:
                 ours = plain(feature(TENSORGRAD))
             except Exception as error:

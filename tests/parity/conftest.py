@@ -13,7 +13,7 @@ RESULTS = []
 def pytest_runtest_logreport(report):
     if "/parity/" not in report.nodeid and not report.nodeid.startswith("parity/"):
         return
-    if report.when == "call" or report.outcome != "passed" and report.when == "setup":
+    if report.when == "call" or (report.outcome != "passed" and report.when == "setup"):
         entry = dict(report.user_properties)
         entry["test"] = report.nodeid
         entry["outcome"] = "expected" if hasattr(report, "wasxfail") and report.skipped else report.outcome

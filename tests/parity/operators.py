@@ -12,20 +12,27 @@ import pytest
 import tensorgrad
 import tensorgrad_nn.functional
 
-from .bridge import TO_TENSORGRAD, DIFFERENTIABLE, DTYPES, difference, dtype_name, strides_differ, tensors_in, to_tensorgrad, torch
+from .bridge import (
+    DIFFERENTIABLE,
+    DTYPES,
+    TO_TENSORGRAD,
+    difference,
+    dtype_name,
+    strides_differ,
+    tensors_in,
+    to_tensorgrad,
+    torch,
+)
 
 pytest.importorskip("expecttest", reason="torch.testing._internal, which holds the operator database, needs expecttest")
-from torch.testing._internal.common_methods_invocations import op_db  # noqa: E402
+from torch.testing._internal.common_methods_invocations import op_db
 
 # Samples are spread over those that the database has, of which the first so many are looked at.
 SAMPLES, SAMPLES_SEEN = 4, 12
 
-# Their values are drawn, or are what memory holds: shapes and dtypes are compared.
+# Their values are drawn, are what memory holds, or depend on the order of equal elements: shapes and dtypes are compared.
 WITHOUT_VALUES = set(
-    """bernoulli empty empty_like multinomial new_empty nn.functional.dropout normal rand_like randint randint_like randn
-    randn_like resize_ resize_as_ uniform exponential cauchy geometric log_normal empty_strided new_empty_strided
-    empty_permuted nn.functional.alpha_dropout nn.functional.dropout2d nn.functional.dropout3d
-    nn.functional.feature_alpha_dropout nn.functional.rrelu""".split()
+    ["argsort", "bernoulli", "empty", "empty_like", "multinomial", "new_empty", "nn.functional.dropout", "normal", "rand_like", "randint", "randint_like", "randn", "randn_like", "resize_", "resize_as_", "uniform", "exponential", "cauchy", "geometric", "log_normal", "empty_strided", "new_empty_strided", "empty_permuted", "nn.functional.alpha_dropout", "nn.functional.dropout2d", "nn.functional.dropout3d", "nn.functional.feature_alpha_dropout", "nn.functional.rrelu"]
 )
 
 REFLECTED = {
@@ -44,12 +51,13 @@ REFLECTED = {
 REORDERED = {
     "polygamma": lambda x, n: tensorgrad.polygamma(n, x),
     "where": lambda x, condition, other: tensorgrad.where(condition, x, other),
+    "zero_": lambda x: x.clone().zero_(),
     "einsum": lambda tensors, equation: tensorgrad.einsum(equation, *tensors),
-    "normal": lambda x, *args, **kwargs: (x.clone().normal_ if isinstance(args[0], float | int) else tensorgrad.normal)(*args, **kwargs),
+    "normal(in_place)": lambda x, mean, std: x.clone().normal_(mean, std),
 }
 
 # Among equal elements the index is any of theirs, in PyTorch too: the values are compared.
-TIES = {"topk", "kthvalue", "sort", "msort", "argsort"}
+TIES = {"topk", "kthvalue", "sort", "msort"}
 
 ASPECTS = ("forward", "strides", "method", "in-place", "backward", "forward mode", "double backward", "errors")
 
@@ -130,7 +138,7 @@ def dtypes_of(info, aspect):
         return [name for name in OF_SOME_DTYPES.get(aspect, DTYPES) if getattr(torch, name) in supported]
     if not info.supports_autograd:
         return []
-    if aspect == "forward mode" and not info.supports_forward_ad or aspect == "double backward" and not info.supports_gradgrad:
+    if (aspect == "forward mode" and not info.supports_forward_ad) or (aspect == "double backward" and not info.supports_gradgrad):
         return []
     supported = info.supported_backward_dtypes("cpu")
     # equal elements are many where there are few bits
@@ -143,8 +151,9 @@ def _functions(info, aspect):
     theirs, ours = info.op, in_tensorgrad(info.name)
     if isinstance(ours, property):
         ours = ours.fget
-    if info.name in REORDERED and aspect not in ("method", "in-place"):
-        return theirs, REORDERED[info.name] if full_name(info) != "normal" else tensorgrad.normal
+    reordered = REORDERED.get(full_name(info)) or REORDERED.get(info.name)
+    if reordered and aspect not in ("method", "in-place"):
+        return theirs, reordered
     if info.name in REFLECTED:
         apply = REFLECTED[info.name]
         return (lambda x, y: apply(y, x)), (lambda x, y: apply(y, x))

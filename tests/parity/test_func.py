@@ -450,6 +450,6 @@ def test_gradcheck_finds_nondeterminism(t):
         @staticmethod
         def backward(ctx, g):
             state.append(1)
-            return g * 2 + 1e-8 * len(state)
+            return g * (2 + 1e-8 * len(state))
 
     return raised(t.autograd.gradcheck, Drifts.apply, t.vec(1.0)), t.autograd.gradcheck(Drifts.apply, t.vec(1.0), nondet_tol=1e-3)
