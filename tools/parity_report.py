@@ -26,11 +26,11 @@ TITLES = {
 
 HEAD = """# Parity with PyTorch
 
-Written by `tools/parity_report.py` from the results of the tests in `tests/parity` (`tox -e parity`), which run tensorgrad
-{versions} in one process and compare what they return. Do not edit.
+Written by `tools/parity_report.py` from the results of the tests in `tests/parity` (`tox -e parity`), which run
+tensorgrad {versions} in one process and compare what they return. Do not edit.
 
-A difference that is known is recorded in `tests/parity/expected.py` with its reason; one that is not, or one that no longer
-is there, fails the tests.
+A difference that is known is recorded in `tests/parity/expected.py` with its reason; one that is not, or one that no
+longer is there, fails the tests.
 """
 
 
@@ -69,9 +69,9 @@ def operators(results):
     lines = [
         "## Operators",
         "",
-        "The names are those of PyTorch's own operator database (`op_db`), its samples are the inputs. Each aspect is compared on",
-        "every dtype that PyTorch supports for it, strides, methods and in-place forms on one to three. **yes**: holds for all;",
-        "a fraction: of that many dtypes so many hold; **no**: for none; –: nothing to compare.",
+        "The names are those of PyTorch's own operator database (`op_db`), its samples are the inputs. Each aspect is",
+        "compared on every dtype that PyTorch supports for it; strides, methods and in-place forms on one or two.",
+        "**yes**: holds for all; a fraction: so many hold of so many dtypes; **no**: for none; –: nothing to compare.",
         "",
         "| operator | " + " | ".join(ASPECTS) + " |",
         "| --- |" + " --- |" * len(ASPECTS),
@@ -86,7 +86,8 @@ def operators(results):
                 continue
             wrong = len(result["differs"])
             counts[aspect, wrong == 0] += 1
-            cells.append("yes" if not wrong else "no" if wrong == len(compared) else f"{len(compared) - wrong}/{len(compared)}")
+            share = "no" if wrong == len(compared) else f"{len(compared) - wrong}/{len(compared)}"
+            cells.append(share if wrong else "yes")
         lines.append(f"| {cell(name)} | " + " | ".join(cells) + " |")
     lines += ["", "| aspect | operators compared | hold |", "| --- | --: | --: |"]
     lines += [f"| {a} | {counts[a, True] + counts[a, False]} | {counts[a, True]} |" for a in ASPECTS]

@@ -81,7 +81,7 @@ elementwise(<size_t>&tg_k_sub_scaled, "sub(Tensor self, Operand other, *, Number
 elementwise(<size_t>&tg_k_rsub, "rsub(Tensor self, Operand other)", partials={"self": -1, "other": 1}, inplace=False,
             check=_refuse_bool_subtraction, reference="other - self", doc="``other - self``.")
 composite("rsub(Tensor self, Operand other, *, Number alpha)", lambda self, other, alpha: other - self * alpha,
-          samples=lambda make: [((make(3, 4), make(4)), {"alpha": 2}), ((make(3), 5), {"alpha": -1})],
+          samples=lambda make: [((make(3, 4), make(4)), {"alpha": 2}), ((make(3), 5), {"alpha": 3})],
           reference="other - alpha * self")
 elementwise(<size_t>&tg_k_mul, "mul(Tensor self, Operand other)",
             partials={"self": lambda other: other, "other": lambda self: self}, reference="self * other",

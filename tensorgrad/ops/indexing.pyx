@@ -601,7 +601,7 @@ composite("take_along_dim(Tensor self, Tensor indices, Dim? dim=None)", lambda s
 def _take_along(self, indices, dim):
     if dim is None:
         return gather(reshape(self, (-1,)), 0, reshape(indices, (-1,)))
-    indices = checked(indices, self.size(dim), dim)
+    indices = where(indices < 0, indices + self.size(dim), indices)
     shape = [max(a, b) if d != dim else a for d, (a, b) in enumerate(zip(self.shape, indices.shape))]
     wide = list(shape)
     wide[dim] = indices.size(dim)

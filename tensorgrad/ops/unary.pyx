@@ -303,5 +303,7 @@ composite("isreal(Tensor self)", lambda self: self.imag == 0 if self.is_complex(
           doc="Whether each element is real.",
           samples=lambda make: [((make(3, 4),), {})],
           reference="np.isreal(self)")
-composite("deg2rad(Tensor self)", lambda self: self * RADIANS_PER_DEGREE, inplace=True, doc="Degrees to radians.", reference="self * (np.pi / 180)")
-composite("rad2deg(Tensor self)", lambda self: self * (1 / RADIANS_PER_DEGREE), inplace=True, doc="Radians to degrees.", reference="self * (180 / np.pi)")
+composite("deg2rad(Tensor self)", lambda self: self * RADIANS_PER_DEGREE, inplace=True, doc="Degrees to radians.",
+          reference="self * (np.pi / 180)")
+composite("rad2deg(Tensor self)", lambda self: self * (1 / RADIANS_PER_DEGREE), inplace=True, doc="Radians to degrees.",
+          reference="self * (180 / np.pi)")
