@@ -241,7 +241,7 @@ OPERATORS = {
     "The number of elements is computed from the ends as floats, PyTorch's from ints.": [
         ("arange", "forward", "int64"),
     ],
-    "The phase of large complex elements is rounded at another place.": [
+    "For complex elements of large magnitude the tangents differ in their last digits; which is nearer has not been looked into.": [
         ("logsumexp", "forward mode", "complex64 complex128"),
     ],
     "The reflected method is reached through Python's operator, which accepts numbers.": [
@@ -313,9 +313,9 @@ FEATURES = {
     "test_func.py::test_gradcheck_refuses": "A function that returns a number has nothing to check and passes; PyTorch fails with an AttributeError.",
     "test_modes.py::test_make_dual_checks": "A primal that is no tensor is a TypeError; PyTorch fails with an AttributeError.",
     "test_inplace_views.py::test_siblings_see_a_write": "A sibling view is made again by the operator that made it; PyTorch uses as_strided.",
-    "test_inplace_views.py::test_in_place_of_a_view_of_a_leaf_made_after": "A view made before its base required a gradient does not require one.",
+    "test_inplace_views.py::test_in_place_of_a_view_of_a_leaf_made_after": "A view made before its base required a gradient does not take that on; PyTorch says that it requires one.",
     "test_modes.py::test_a_normal_leaf_in_inference_mode": "A view made in inference mode does not require a gradient.",
-    "test_inplace_views.py::test_views_made_under_no_grad_refuse_writes": "A view made under no_grad does not require a gradient, as the chapter has it; in PyTorch it does once its base is asked.",
+    "test_inplace_views.py::test_views_made_under_no_grad_refuse_writes": "A view made under no_grad does not require a gradient; in PyTorch it says that it does after the refused write.",
     "test_modes.py::test_inference_tensors_cannot_be_written_outside": "A view of an inference tensor, made outside inference mode, may be written.",
     "test_graph.py::test_graph_of[matmul of batches]": "A view that PyTorch calls unsafe (its input is not seen again) is recorded as an ordinary view.",
     "test_graph.py::test_graph_of[reshape that copies]": "A view that PyTorch calls unsafe (its input is not seen again) is recorded as an ordinary view.",
