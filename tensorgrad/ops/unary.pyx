@@ -266,7 +266,7 @@ cdef extern from *:
     TG_TEST(isfinite, NUMERIC, x - x == x - x)
     TG_TEST(logical_not, NUMERIC, x == 0)
     TG_UNARY(bitwise_not_int, INTEGER, ~x)
-    TG_TEST(signbit, FLOAT, __builtin_signbit(x) != 0)
+    TG_TEST(signbit, REAL, __builtin_signbit((double)(x)) != 0)
     """
     const tg_kernel tg_k_isnan, tg_k_isinf, tg_k_isfinite, tg_k_logical_not, tg_k_bitwise_not_int, tg_k_signbit
 
@@ -303,5 +303,7 @@ composite("isreal(Tensor self)", lambda self: self.imag == 0 if self.is_complex(
           doc="Whether each element is real.",
           samples=lambda make: [((make(3, 4),), {})],
           reference="np.isreal(self)")
-composite("deg2rad(Tensor self)", lambda self: self * RADIANS_PER_DEGREE, doc="Degrees to radians.", reference="self * (np.pi / 180)")
-composite("rad2deg(Tensor self)", lambda self: self * (1 / RADIANS_PER_DEGREE), doc="Radians to degrees.", reference="self * (180 / np.pi)")
+composite("deg2rad(Tensor self)", lambda self: self * RADIANS_PER_DEGREE, inplace=True, doc="Degrees to radians.",
+          reference="self * (np.pi / 180)")
+composite("rad2deg(Tensor self)", lambda self: self * (1 / RADIANS_PER_DEGREE), inplace=True, doc="Radians to degrees.",
+          reference="self * (180 / np.pi)")
