@@ -100,7 +100,7 @@ cdef class Overload:
 
     def kernel_dtypes(self):
         """The dtypes that the CPU kernel computes in."""
-        return [dtype_of(i) for i in range(15) if self.kernel != NULL and self.kernel.loop[i] != NULL]
+        return [dtype_of(i) for i in range(15) if self.kernel != NULL and self.kernel.loop[0][i] != NULL]
 
     def saved_slot(self, node, str name):
         compile_overload(self)
