@@ -11,7 +11,7 @@ mp.mp.prec = 250
 
 
 def remez(function, low, high, degree, rounds=12):
-    """The polynomial p, lowest power first, for which the largest |p/f - 1| on [low, high] is smallest, and that largest."""
+    """The polynomial p, lowest power first, whose largest |p/f - 1| on [low, high] is smallest, and that largest."""
     low, high, n = mp.mpf(low), mp.mpf(high), degree + 2
     points = [(low + high) / 2 - (high - low) / 2 * mp.cos(mp.pi * k / (n - 1)) for k in range(n)]
     for _ in range(rounds):
@@ -58,6 +58,7 @@ EXP = series(lambda r: (mp.exp(r) - 1 - r) / r**2, 0.5)
 EXP2 = series(lambda r: (mp.power(2, r) - 1) / r, mp.log(2))
 LOG = series(lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z, mp.mpf(2) / 3)
 LOG1P = series(lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, mp.mpf(1) / 3)
+LOG2 = series(lambda f: mp.log1p(f) / mp.log(2) / f, 1 / mp.log(2))
 SIN = odd(mp.sin, mp.mpf(-1) / 6)
 COS = series(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, mp.mpf(1) / 24)
 QUARTER = (mp.pi / 4 * mp.mpf("1.001")) ** 2
@@ -71,6 +72,8 @@ TABLES = [
     ("exp2_f", EXP2, -0.501, 0.501, 6, "f"),
     ("log_d", LOG, 0, LOG_END, 6, "d"),
     ("log_f", LOG1P, SQRT_HALF, SQRT2, 7, "f"),
+    ("log2_pow_f", LOG2, SQRT_HALF, SQRT2, 13, "d"),
+    ("exp2_pow_f", EXP2, -0.501, 0.501, 6, "d"),
     ("sin_d", SIN, 0, QUARTER, 5, "d"),
     ("cos_d", COS, 0, QUARTER, 5, "d"),
     ("sin_f", SIN, 0, QUARTER, 2, "f"),

@@ -73,8 +73,10 @@ TG_INLINE int tg_far_never(double complex x, double limit) { (void)x; (void)limi
             int far = 0;                                                                                \
             (void)sizeof(R);                                                                            \
             for (int64_t i = 0; i < n; i++) far |= TG_FAR(a[i], LIMIT);                                 \
-            if (far) {                                                                                  \
-                for (int64_t i = 0; i < n; i++) { const T x = a[i]; o[i] = (EXPR); }                    \
+            if (far) { /* the near ones as ever: an element may not depend on its neighbours */         \
+                T near[TG_BLOCK];                                                                       \
+                { enum { TG_WITHIN = 1 }; TG_EACH { const T x = a[i]; near[i] = (EXPR); } }             \
+                for (int64_t i = 0; i < n; i++) { const T x = a[i]; o[i] = TG_FAR(x, LIMIT) ? (EXPR) : near[i]; } \
             } else {                                                                                    \
                 enum { TG_WITHIN = 1 };                                                                 \
                 TG_EACH { const T x = a[i]; o[i] = (EXPR); }                                            \
@@ -82,14 +84,26 @@ TG_INLINE int tg_far_never(double complex x, double limit) { (void)x; (void)limi
         }                                                                                               \
     }
 
-/* pow: a block with one exponent in all its elements has a short way for the usual ones, 1 ULP off at most (1.5 for x^3). */
+/* pow: a block with one exponent in all its elements has a short way for the usual ones, and one without zeros, negative
+ * numbers, infinities and nans needs no look at them. */
+#define TG_POW_HARD(x, y) _Generic((x), float: tg_pow_hard_f32, double: tg_pow_hard_f64, default: tg_pow_hard_always)(x, y)
+TG_INLINE int tg_pow_hard_f32(float x, float y) { return !(x > 0) | !(x < INFINITY) | !(fabsf(y) < INFINITY); }
+TG_INLINE int tg_pow_hard_f64(double x, double y) { return !(x > 0) | !(x < INFINITY) | !(fabs(y) < INFINITY); }
+TG_INLINE int tg_pow_hard_always(double complex x, double complex y) { (void)x; (void)y; return 1; }
 #define TG_POW_CASES_REAL(T)                                                                            \
     if (e == 2) { TG_EACH o[i] = a[i] * a[i]; continue; }                                               \
     if (e == 3) { TG_EACH o[i] = a[i] * a[i] * a[i]; continue; }                                        \
     if (e == 1) { TG_EACH o[i] = a[i]; continue; }
 #define TG_POW_CASES_FLOAT(T)                                                                           \
     if (e == -1) { TG_EACH o[i] = 1 / a[i]; continue; }                                                 \
-    if (e == -2) { TG_EACH { const T x = 1 / a[i]; o[i] = x * x; } continue; }                          \
+    if (e == -2) { /* where the square leaves the range of normal numbers, its reciprocal need not */   \
+        const T tiny = sizeof(T) == 4 ? 0x1p-126f : 0x1p-1022, huge = 1 / tiny;                         \
+        TG_EACH {                                                                                       \
+            const T square = a[i] * a[i], inverse = 1 / a[i], r = square < tiny ? inverse * inverse : 1 / square; \
+            o[i] = square > huge ? inverse * inverse : r;                                               \
+        }                                                                                               \
+        continue;                                                                                       \
+    }                                                                                                   \
     /* unlike sqrt: the root of -0 is 0, that of -inf is inf */                                         \
     if (e == (T)0.5) { TG_EACH { const T x = a[i]; o[i] = x == -(T)INFINITY ? -x : tg_abs(tg_sqrt(x)); } continue; } \
     if (e == (T)-0.5) { TG_EACH { const T x = a[i]; o[i] = x == -(T)INFINITY ? 0 : 1 / tg_abs(tg_sqrt(x)); } continue; }
@@ -108,17 +122,31 @@ TG_INLINE int tg_far_never(double complex x, double limit) { (void)x; (void)limi
 #define TG_POW_CASES_c128(T)
 #define TG_LOOP_POW(CODE, ...) TG_FOR_LEVELS(TG_LOOP_POW_AT, __VA_ARGS__)
 #define TG_LOOP_POW_AT(LEVEL, ATTRIBUTES, T_, R_, SUFFIX, NAME, EXPR)                                   \
+    /* functions of their own: inside the loop over blocks GCC moves conditions about until it cannot vectorise */ \
+    __attribute__((noinline, ATTRIBUTES)) static void tg_hard_##NAME##_##SUFFIX##_##LEVEL(              \
+            T_ *o, const T_ *a, const T_ *b, int64_t n) {                                               \
+        typedef T_ T; typedef R_ R; (void)sizeof(R);                                                    \
+        TG_EACH { const T x = a[i], y = b[i]; o[i] = (EXPR); }                                          \
+    }                                                                                                   \
+    __attribute__((noinline, ATTRIBUTES)) static void tg_easy_##NAME##_##SUFFIX##_##LEVEL(              \
+            T_ *o, const T_ *a, const T_ *b, int64_t n) {                                               \
+        typedef T_ T; typedef R_ R; (void)sizeof(R);                                                    \
+        enum { TG_WITHIN = 1 };                                                                         \
+        TG_EACH { const T x = a[i], y = b[i]; o[i] = (EXPR); }                                          \
+    }                                                                                                   \
     __attribute__((ATTRIBUTES)) static void tg_l_##NAME##_##SUFFIX##_##LEVEL(char **p, int64_t total) { \
         typedef T_ T; typedef R_ R;                                                                     \
         for (int64_t at = 0; at < total; at += TG_BLOCK) {                                              \
             const int64_t n = total - at < TG_BLOCK ? total - at : TG_BLOCK;                            \
             T *o = (T *)p[0] + at; const T *a = (const T *)p[1] + at, *b = (const T *)p[2] + at;        \
             const T e = b[0];                                                                           \
-            int differ = 0;                                                                             \
+            int differ = 0, hard = 0;                                                                   \
             (void)sizeof(R);                                                                            \
             for (int64_t i = 0; i < n; i++) differ |= b[i] != e;                                        \
             if (!differ) { TG_POW_CASES_##SUFFIX(T) }                                                   \
-            TG_EACH { const T x = a[i], y = b[i]; o[i] = (EXPR); }                                      \
+            for (int64_t i = 0; i < n; i++) hard |= TG_POW_HARD(a[i], b[i]);                            \
+            if (hard) tg_hard_##NAME##_##SUFFIX##_##LEVEL(o, a, b, n);                                  \
+            else tg_easy_##NAME##_##SUFFIX##_##LEVEL(o, a, b, n);                                       \
         }                                                                                               \
     }
 #define TG_ENTRY(CODE, T_, R_, SUFFIX, NAME, LEVEL, ...) [CODE] = tg_l_##NAME##_##SUFFIX##_##LEVEL,

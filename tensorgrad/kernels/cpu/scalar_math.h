@@ -14,7 +14,8 @@
 #define TG_BY_COMPLEX(x, NAME)                                                                          \
     _Generic((x), float: tg_v##NAME##_f32, double: tg_v##NAME##_f64, tg_c64: c##NAME##f, tg_c128: c##NAME)(x)
 
-/* sin, cos and tan are vectorised for arguments up to TG_TRIG_LIMIT: where a loop has seen to that (loops.h), TG_WITHIN is 1. */
+/* sin, cos and tan are vectorised for arguments up to TG_TRIG_LIMIT, and pow is faster for positive finite numbers: where
+ * a loop has seen to that (loops.h), TG_WITHIN is 1. */
 enum { TG_WITHIN = 0 };
 #define TG_TRIG_FUNCTIONS(NAME)                                                                         \
     TG_INLINE float tg_##NAME##_f32(float x, int within) { return within ? tg_v##NAME##_f32(x) : NAME##f(x); } \
@@ -86,7 +87,8 @@ static inline tg_c128 tg_make_c128(double x, double y) { tg_c128 z; ((double *)&
     TG_INLINE T tg_floordiv_##S(T x, T y) {                                                         \
         T q = tg_truncdiv_##S(x, y); return SIGNED && y != (T)0 && tg_fmod_##S(x, y) != (T)0            \
             && ((x < (T)0) != (y < (T)0)) ? (T)(q - 1) : q; }                                           \
-    TG_INLINE T tg_pow_##S(T x, T y) {                                                              \
+    TG_INLINE T tg_pow_##S(T x, T y, int within) {                                                      \
+        (void)within;                                                                                   \
         if (SIGNED && y < (T)0) return x == (T)1 ? (T)1 : x == (T)-1 ? ((y & 1) ? (T)-1 : (T)1) : (T)0; \
         uint64_t r = 1, b = (uint64_t)x;                                                                \
         for (uint64_t e = (uint64_t)y; e; e >>= 1) { if (e & 1) r *= b; b *= b; }                       \
@@ -109,13 +111,15 @@ TG_INT_FUNCTIONS(uint32_t, u32, 0) TG_INT_FUNCTIONS(uint64_t, u64, 0)
         if (m != 0 && ((y < 0) != (m < 0))) q -= 1;                                                     \
         if (q == 0) return copysign##F((T)0, x / y);                                                    \
         T f = floor##F(q); return q - f > (T)0.5 ? f + 1 : f; }                                         \
-    TG_INLINE T tg_pow_##S(T x, T y) { return tg_vpow_##S(x, y); }                                      \
+    TG_INLINE T tg_pow_##S(T x, T y, int within) {                                                      \
+        return within ? tg_pow_positive_##S(x, y) : tg_vpow_##S(x, y); }                                \
     TG_INLINE T tg_sigmoid_##S(T x) { return tg_vsigmoid_##S(x); }
 TG_FLOAT_FUNCTIONS(float, f32, f) TG_FLOAT_FUNCTIONS(double, f64, )
 #define TG_COMPLEX_FUNCTIONS(T, R, S, F)                                                                \
     static inline R tg_abs_##S(T x) { return cabs##F(x); }                                              \
     static inline T tg_sign_##S(T x) { R m = cabs##F(x); return m == 0 ? (T)0 : x / m; }                \
-    static inline T tg_pow_##S(T x, T y) {                                                              \
+    static inline T tg_pow_##S(T x, T y, int within) {                                                  \
+        (void)within;                                                                                   \
         return y == 2 ? x * x : y == 0 ? (T)1 : x == 0 ? (creal##F(y) > 0 ? (T)0 : cpow##F(x, y)) : cpow##F(x, y); } \
     static inline T tg_sigmoid_##S(T x) { return 1 / (1 + cexp##F(-x)); }
 TG_COMPLEX_FUNCTIONS(tg_c64, float, c64, f) TG_COMPLEX_FUNCTIONS(tg_c128, double, c128, )
@@ -133,7 +137,7 @@ TG_COMPLEX_FUNCTIONS(tg_c64, float, c64, f) TG_COMPLEX_FUNCTIONS(tg_c128, double
 #define tg_floordiv(x, y) _Generic((x), TG_INT_CASES(tg_floordiv), TG_FLOAT_CASES(tg_floordiv))(x, y)
 #define tg_fmod(x, y) _Generic((x), TG_INT_CASES(tg_fmod), TG_FLOAT_CASES(tg_fmod))(x, y)
 #define tg_remainder(x, y) _Generic((x), TG_INT_CASES(tg_remainder), TG_FLOAT_CASES(tg_remainder))(x, y)
-#define tg_pow(x, y) _Generic((x), TG_INT_CASES(tg_pow), TG_FLOAT_CASES(tg_pow), TG_COMPLEX_CASES(tg_pow))(x, y)
+#define tg_pow(x, y) _Generic((x), TG_INT_CASES(tg_pow), TG_FLOAT_CASES(tg_pow), TG_COMPLEX_CASES(tg_pow))(x, y, TG_WITHIN)
 #define tg_sigmoid(x) _Generic((x), TG_FLOAT_CASES(tg_sigmoid), TG_COMPLEX_CASES(tg_sigmoid))(x)
 
 #endif

@@ -34,6 +34,8 @@ TG_INLINE double tg_round_f64(double x) { return (x + TG_ROUND_F64) - TG_ROUND_F
 #define TG_POLY10(x, a, ...) ((a) + (x) * TG_POLY9(x, __VA_ARGS__))
 #define TG_POLY11(x, a, ...) ((a) + (x) * TG_POLY10(x, __VA_ARGS__))
 #define TG_POLY12(x, a, ...) ((a) + (x) * TG_POLY11(x, __VA_ARGS__))
+#define TG_POLY13(x, a, ...) ((a) + (x) * TG_POLY12(x, __VA_ARGS__))
+#define TG_POLY14(x, a, ...) ((a) + (x) * TG_POLY13(x, __VA_ARGS__))
 
 /* p * 2^k for an integral k, |k| < 2000, rounded once, through subnormals and into infinity */
 TG_INLINE double tg_scale_f64(double p, double k) {

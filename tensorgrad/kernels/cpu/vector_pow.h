@@ -33,8 +33,9 @@ TG_INLINE double tg_short_f64(double x) { return tg_from_bits_f64(tg_bits_f64(x)
 TG_POW_ENDS(double, f64)
 TG_POW_ENDS(float, f32)
 
-TG_INLINE double tg_vpow_f64(double x, double y) {
-    double a = fabs(x), scaled = a < 0x1p-1022 ? a * 0x1p54 : a;
+/* x^y for 0 < x < infinity and a finite y */
+TG_INLINE double tg_pow_positive_f64(double a, double y) {
+    double scaled = a < 0x1p-1022 ? a * 0x1p54 : a;
     /* a = 2^n m, m between sqrt(3)/2 and sqrt(3); near 3/2 the series is about 3/2 */
     uint64_t bits = tg_bits_f64(scaled) + (UINT64_C(0x3ff0000000000000) - UINT64_C(0x3febb67ae8584caa));
     double n = tg_from_bits_f64((bits >> 52) | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
@@ -69,7 +70,10 @@ TG_INLINE double tg_vpow_f64(double x, double y) {
     double q = (e_lo - (g - part)) * 6.93147180559945286227e-01 + g * -1.90465429995776804525e-09;
     double h = g * 6.93147182464599609375e-01, d = h + q, lost = q - (d - h);
     double power = tg_scale_f64(1 + (d + (lost + d * d * tg_exp_tail_f64(d))), k);
-    power = fits != 0 ? power : end;
+    return fits != 0 ? power : end;
+}
+TG_INLINE double tg_vpow_f64(double x, double y) {
+    double power = tg_pow_positive_f64(fabs(x), y);
     /* |y| >= 2^53 is even */
     double y_abs = fabs(y), low = y_abs < 0x1p52 ? y_abs : 0, half = 0.5 * low;
     double whole = (low + 0x1p52) - 0x1p52, even = (half + 0x1p52) - 0x1p52;
@@ -78,11 +82,25 @@ TG_INLINE double tg_vpow_f64(double x, double y) {
     return tg_pow_ends_f64(x, y, power, whole - low, odd);
 }
 
+/* log2 and the power of two in double, both to 2^-31 and better */
+TG_INLINE float tg_pow_positive_f32(float x, float y) {
+    uint64_t bits = tg_bits_f64((double)x) + (UINT64_C(0x3ff0000000000000) - TG_SQRT_HALF_F64);
+    double k = tg_from_bits_f64((bits >> 52) | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
+    double f = tg_from_bits_f64((bits & UINT64_C(0x000fffffffffffff)) + TG_SQRT_HALF_F64) - 1;
+    double p = TG_POLY14(f, 1.4426950408865581, -7.2134752032706363e-1, 4.8089834881215255e-1, -3.6067379323958003e-1,
+                         2.8853879491620662e-1, -2.4044642727553743e-1, 2.0610714650777953e-1, -1.8043691560359704e-1,
+                         1.6021642802333612e-1, -1.4249667172512218e-1, 1.3027581734088887e-1, -1.3463854348719727e-1,
+                         1.3251810370611199e-1, -6.9732969546647529e-2);
+    double e = (double)y * (k + f * p);
+    e = e > 200.0 ? 200.0 : e;
+    e = e < -200.0 ? -200.0 : e;
+    double shifted = e + TG_ROUND_F64, r = e - (shifted - TG_ROUND_F64);
+    double q = TG_POLY7(r, 6.9314718058196596e-1, 2.4022650923493072e-1, 5.5504107259271743e-2, 9.6180563403763986e-3,
+                        1.3333670151346387e-3, 1.5461599291170832e-4, 1.5252801196712078e-5);
+    return (float)((1 + r * q) * tg_from_bits_f64((tg_bits_f64(shifted) + 1023) << 52));
+}
 TG_INLINE float tg_vpow_f32(float x, float y) {
-    double a = fabs((double)x);
-    tg_log_parts_f64 p = tg_log_split_f64(a);
-    double e = (double)y * (tg_log_sum_f64(p.f, p.k, 0) * 1.44269504088896340736);
-    float power = (float)tg_vexp2_f64(e);
+    float power = tg_pow_positive_f32(fabsf(x), y);
     float y_abs = fabsf(y), low = y_abs < 0x1p23f ? y_abs : 0, half = 0.5f * low;
     float whole = (low + 0x1p23f) - 0x1p23f, even = (half + 0x1p23f) - 0x1p23f;
     float last = tg_from_bits_f32(tg_bits_f32(y_abs) << 31);
