@@ -98,10 +98,9 @@ typedef struct { float hi, lo; } tg_sum_f32;
 TG_INLINE tg_sum_f32 tg_exp_pair_f32(float x) {
     x = x < -104.5f ? -104.5f : x;
     float shifted = x * (float)TG_LOG2E + TG_ROUND_F32, k = shifted - TG_ROUND_F32;
-    float hi = x - k * TG_LN2_HI_F, lo = k * TG_LN2_LO_F, r = hi - lo, lost = (hi - r) - lo;
-    float tail = lost + r * r * tg_exp_tail_f32(r), t = r + tail, y = 1 + t;
-    float a = tg_from_bits_f32((tg_bits_f32(shifted) + (127 + 64)) << 23);
-    return (tg_sum_f32){y * a * 0x1p-64f, (((1 - y) + t) + ((r - t) + tail)) * a * 0x1p-64f};
+    float r = (x - k * TG_LN2_HI_F) - k * TG_LN2_LO_F, tail = r * r * tg_exp_tail_f32(r), t = r + tail, y = 1 + t;
+    float scale = tg_from_bits_f32((tg_bits_f32(shifted) + (127 + 64)) << 23) * 0x1p-64f; /* down to subnormals */
+    return (tg_sum_f32){y * scale, (((1 - y) + t) + ((r - t) + tail)) * scale};
 }
 
 /* exp(-|x|) neither overflows nor loses the tail. s = top / bottom, then a step with what both parts have lost. */
