@@ -173,8 +173,9 @@ TG_INLINE int tg_pow_hard_always(double complex x, double complex y) { (void)x; 
     TG_FAMILY_##FAMILY(TG_LOOP_2, NAME, _Bool, EXPR) TG_KERNEL(NAME, #EXPR, 2, 1, 0, 0, FAMILY)
 #define TG_TERNARY(NAME, FAMILY, EXPR)                                                                  \
     TG_FAMILY_##FAMILY(TG_LOOP_3, NAME, T_SELF, EXPR) TG_KERNEL(NAME, #EXPR, 3, 0, 0, 0, FAMILY)
+/* the condition is read as a byte of 0 or 1: GCC 12 vectorises no choice by a _Bool */
 #define TG_SELECT(NAME, FAMILY, EXPR)                                                                   \
-    TG_FAMILY_##FAMILY(TG_LOOP_3, NAME, _Bool, EXPR) TG_KERNEL(NAME, #EXPR, 3, 0, 1, 0, FAMILY)
+    TG_FAMILY_##FAMILY(TG_LOOP_3, NAME, uint8_t, EXPR) TG_KERNEL(NAME, #EXPR, 3, 0, 1, 0, FAMILY)
 /* Inside a loop these name the compute type and its real type. */
 #define T_SELF T
 #define T_REAL R
