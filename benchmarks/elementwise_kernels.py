@@ -1,6 +1,6 @@
 """Elementwise kernels on one thread: nanoseconds an element, against NumPy and PyTorch.
 
-    python benchmarks/elementwise_kernels.py [--torch PYTHON] [--sizes 10000 1000000] [--rounds 9]
+    python benchmarks/elementwise_kernels.py [--torch PYTHON] [--sizes 10000 1000000] [--rounds 25]
 
 NumPy is measured in turn with tensorgrad, in one process; PyTorch in a process of its own, by the Python that
 --torch names.
@@ -65,8 +65,8 @@ def arrays(size):
     return x, y
 
 
-def seconds(function, budget=0.02):
-    """One measurement: enough calls to fill the budget."""
+def seconds(function, budget=0.002):
+    """One measurement: enough calls to fill the budget, which is shorter than a time slice of a busy machine."""
     start = time.perf_counter()
     function()
     calls = max(1, int(budget / max(time.perf_counter() - start, 1e-7)))
@@ -105,7 +105,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch", help="a Python that has PyTorch")
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 1_000_000])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--torch-worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.torch_worker:

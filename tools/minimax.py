@@ -61,6 +61,7 @@ LOG1P = series(lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, mp.mpf(1) / 3)
 LOG2 = series(lambda f: mp.log1p(f) / mp.log(2) / f, 1 / mp.log(2))
 SIN = odd(mp.sin, mp.mpf(-1) / 6)
 COS = series(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, mp.mpf(1) / 24)
+ERF = series(lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z), 2 / mp.sqrt(mp.pi))
 QUARTER = (mp.pi / 4 * mp.mpf("1.001")) ** 2
 LOG_END = ((SQRT2) / (2 + SQRT2)) ** 2 * mp.mpf("1.001")
 
@@ -81,7 +82,9 @@ TABLES = [
     ("asin_d", odd(mp.asin, mp.mpf(1) / 6), 0, 0.2501, 11, "d"),
     ("asin_f", odd(mp.asin, mp.mpf(1) / 6), 0, 0.2501, 5, "f"),
     ("atan_d", odd(mp.atan, mp.mpf(-1) / 3), 0, 0.1916, 10, "d"),
-    ("atan_f", odd(mp.atan, mp.mpf(-1) / 3), 0, 0.1916, 4, "f"),
+    ("atan_f", odd(mp.atan, mp.mpf(-1) / 3), 0, 1, 8, "f"),
+    ("erf_f", ERF, 0, 0.86, 5, "f"),
+    ("log_erfc_f", lambda a: mp.log(mp.erfc(a)) / a, 0.92, 4.05, 7, "f"),
     ("asinh_d", odd(mp.asinh, mp.mpf(-1) / 6), 0, 0.2501, 11, "d"),
     ("tanh_d", odd(mp.tanh, mp.mpf(-1) / 3), 0, 0.3907, 10, "d"),
     ("tanh_f", odd(mp.tanh, mp.mpf(-1) / 3), 0, 0.3907, 4, "f"),

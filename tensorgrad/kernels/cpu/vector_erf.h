@@ -63,7 +63,15 @@ TG_INLINE double tg_verfc_f64(double x) {
     y = x > 28 ? 0 : y;
     return x == x ? y : x;
 }
-TG_INLINE float tg_verf_f32(float x) { return (float)tg_verf_f64(x); }
+/* float: x + x p(x^2) up to 0.92, then 1 - exp(a q(a)), where the error of the exponential matters little */
+TG_INLINE float tg_verf_f32(float x) {
+    float a = fabsf(x), z = x * x, b = a > 4.05f ? 4.05f : a;
+    float p = TG_POLY6(z, 0.12837915f, -3.76124854e-1f, 1.12817272e-1f, -2.67633385e-2f, 4.98831124e-3f, -5.96579485e-4f);
+    float q = TG_POLY8(b, -1.12883915f, -6.34380649e-1f, -1.0750904e-1f, 2.48656799e-2f, -4.1796172e-3f, 4.66412325e-4f,
+                       -2.98623088e-5f, 7.8431003e-7f);
+    float e = tg_exp_upto_f32(b * q);
+    return tg_copysign_f32(a < 0.92f ? a + a * p : 1 - e, x);
+}
 TG_INLINE float tg_verfc_f32(float x) { return (float)tg_verfc_f64(x); }
 
 #endif

@@ -93,12 +93,21 @@ TG_INLINE double tg_vlog10_f64(double x) {
     double rest = p.k * two_lo + ((l.lo + l.hi) * lo + l.lo * hi) + ((whole - sum) + top);
     return tg_log_ends_f64(x, rest + sum);
 }
-TG_INLINE float tg_log_scaled_f32(float x, double scale) {
-    double y = tg_log_ends_f64(x, tg_log_sum_f64(tg_log_split_f64(x).f, tg_log_split_f64(x).k, 0));
-    return (float)(y * scale);
+/* log2 of a positive finite float to 2^-38, in double, where it is normal */
+TG_INLINE double tg_log2_wide_f32(float x) {
+    uint64_t bits = tg_bits_f64((double)x) + (UINT64_C(0x3ff0000000000000) - TG_SQRT_HALF_F64);
+    double k = tg_from_bits_f64((bits >> 52) | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
+    double f = tg_from_bits_f64((bits & UINT64_C(0x000fffffffffffff)) + TG_SQRT_HALF_F64) - 1;
+    double p = TG_POLY14(f, 1.4426950408865581, -7.2134752032706363e-1, 4.8089834881215255e-1, -3.6067379323958003e-1,
+                         2.8853879491620662e-1, -2.4044642727553743e-1, 2.0610714650777953e-1, -1.8043691560359704e-1,
+                         1.6021642802333612e-1, -1.4249667172512218e-1, 1.3027581734088887e-1, -1.3463854348719727e-1,
+                         1.3251810370611199e-1, -6.9732969546647529e-2);
+    return k + f * p;
 }
-TG_INLINE float tg_vlog2_f32(float x) { return tg_log_scaled_f32(x, 1.44269504088896340736); }
-TG_INLINE float tg_vlog10_f32(float x) { return tg_log_scaled_f32(x, 0.43429448190325182765); }
+TG_INLINE float tg_vlog2_f32(float x) { return tg_log_ends_f32(x, (float)tg_log2_wide_f32(x)); }
+TG_INLINE float tg_vlog10_f32(float x) {
+    return tg_log_ends_f32(x, (float)(tg_log2_wide_f32(x) * 0.30102999566398119521));
+}
 
 /* log(1 + x + low) for x > -1, with what rounding 1 + x has lost */
 TG_INLINE double tg_log1p_sum_f64(double x, double low) {

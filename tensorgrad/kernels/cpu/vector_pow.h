@@ -84,14 +84,7 @@ TG_INLINE double tg_vpow_f64(double x, double y) {
 
 /* log2 and the power of two in double, both to 2^-31 and better */
 TG_INLINE float tg_pow_positive_f32(float x, float y) {
-    uint64_t bits = tg_bits_f64((double)x) + (UINT64_C(0x3ff0000000000000) - TG_SQRT_HALF_F64);
-    double k = tg_from_bits_f64((bits >> 52) | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
-    double f = tg_from_bits_f64((bits & UINT64_C(0x000fffffffffffff)) + TG_SQRT_HALF_F64) - 1;
-    double p = TG_POLY14(f, 1.4426950408865581, -7.2134752032706363e-1, 4.8089834881215255e-1, -3.6067379323958003e-1,
-                         2.8853879491620662e-1, -2.4044642727553743e-1, 2.0610714650777953e-1, -1.8043691560359704e-1,
-                         1.6021642802333612e-1, -1.4249667172512218e-1, 1.3027581734088887e-1, -1.3463854348719727e-1,
-                         1.3251810370611199e-1, -6.9732969546647529e-2);
-    double e = (double)y * (k + f * p);
+    double e = (double)y * tg_log2_wide_f32(x);
     e = e > 200.0 ? 200.0 : e;
     e = e < -200.0 ? -200.0 : e;
     double shifted = e + TG_ROUND_F64, r = e - (shifted - TG_ROUND_F64);

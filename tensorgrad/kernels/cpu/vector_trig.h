@@ -106,7 +106,9 @@ TG_INLINE float tg_vcos_f32(float x) { return tg_sin_shifted_f32(x, 1); }
 TG_INLINE float tg_vtan_f32(float x) {
     double k = tg_round_f64((double)x * TG_TWO_OVER_PI);
     double r = ((double)x - k * TG_PIO2_1) - k * 0x1.0b4611a626331p-34;
-    double s = tg_sin_kernel_f64(r, 0), c = tg_cos_kernel_f64(r, 0);
+    double z = r * r; /* float's polynomials, evaluated in double */
+    double s = r + r * (z * TG_POLY3(z, -1.66666646e-1, 8.33274264e-3, -1.95868544e-4));
+    double c = 1 - (0.5 * z - z * z * TG_POLY3(z, 4.16666646e-2, -1.38882986e-3, 2.45471018e-5));
     uint64_t n = tg_bits_f64(k + TG_ROUND_F64);
     float y = (float)(tg_choose_f64(n, s, -c) / tg_choose_f64(n, c, s));
     return x == 0 ? x : y;
@@ -162,6 +164,13 @@ TG_INLINE double tg_vatan_f64(double x) {
 }
 TG_INLINE float tg_vasin_f32(float x) { return (float)tg_vasin_f64(x); }
 TG_INLINE float tg_vacos_f32(float x) { return (float)tg_vacos_f64(x); }
-TG_INLINE float tg_vatan_f32(float x) { return (float)tg_vatan_f64(x); }
+/* atan(x) = pi/2 - atan(1/x) above 1 */
+TG_INLINE float tg_vatan_f32(float x) {
+    float a = fabsf(x), inverse = 1 / a, t = a > 1 ? inverse : a, z = t * t;
+    float p = TG_POLY9(z, -3.33333319e-1f, 1.99997565e-1f, -1.42789128e-1f, 1.10364191e-1f, -8.66701446e-2f, 6.27128497e-2f,
+                       -3.61162265e-2f, 1.36558598e-2f, -2.42349341e-3f);
+    float y = t + t * (z * p), far = 1.57079637f - (y + 4.37113883e-8f); /* pi/2 in two parts */
+    return tg_copysign_f32(a > 1 ? far : y, x);
+}
 
 #endif
