@@ -111,7 +111,7 @@ cdef class Overload:
 
     def kernel_dtypes(self):
         """The dtypes that the CPU kernel computes in."""
-        return [dtype_of(i) for i in range(15) if self.kernel != NULL and self.kernel.loop[i] != NULL]
+        return [dtype_of(i) for i in range(15) if self.kernel != NULL and self.kernel.loop[0][i] != NULL]
 
     def saved_value_names(self):
         """What the derivatives have saved, by the names of ``node._saved_NAME``, one for each slot."""

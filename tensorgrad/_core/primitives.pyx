@@ -310,7 +310,7 @@ cdef int _plugin_pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObje
     cdef int i, code
     cdef str name = k.name.decode()
     # what the CPU has no loop for is no operator of that type: shifts of floats, say
-    if k.loop[TG_F32 if dtype == TG_F16 or dtype == TG_BF16 else dtype] == NULL:
+    if k.loop[0][TG_F32 if dtype == TG_F16 or dtype == TG_BF16 else dtype] == NULL:
         raise NotImplementedError(f"\"{name}\" not implemented for '{_type_name(dtype_of(dtype).name)}' on {out.storage.device}")
     if out.numel == 0:
         return 0

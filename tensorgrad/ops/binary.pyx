@@ -33,7 +33,7 @@ cdef extern from *:
     TG_BINARY(floor_divide, INTEGER_AND_FLOAT, tg_floordiv(x, y))
     TG_BINARY(remainder, INTEGER_AND_FLOAT, tg_remainder(x, y))
     TG_BINARY(fmod, INTEGER_AND_FLOAT, tg_fmod(x, y))
-    TG_BINARY(pow, NUMERIC, tg_pow(x, y))
+    TG_POWER(pow, NUMERIC, tg_pow(x, y))
     """
     const tg_kernel tg_k_add, tg_k_add_scaled, tg_k_sub, tg_k_sub_scaled, tg_k_rsub, tg_k_mul, tg_k_div
     const tg_kernel tg_k_trunc_divide, tg_k_floor_divide, tg_k_remainder, tg_k_fmod, tg_k_pow

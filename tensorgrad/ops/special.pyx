@@ -20,7 +20,8 @@ cdef extern from *:
     TG_UNARY(erfinv, FLOAT, tg_erfinv(x))
     TG_UNARY(digamma, FLOAT, tg_digamma(x))
     TG_BINARY(polygamma, FLOAT, tg_polygamma(x, y))
-    TG_UNARY(sinc, FLOAT_AND_COMPLEX, x == 0 ? (T)1 : tg_sin(x * (R)3.14159265358979323846) / (x * (R)3.14159265358979323846))
+    TG_UNARY_WITHIN(sinc, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT / 4,                                                  \
+                    x == 0 ? (T)1 : tg_sin(x * (R)3.14159265358979323846) / (x * (R)3.14159265358979323846))
     """
     const tg_kernel tg_k_erfinv, tg_k_lgamma, tg_k_digamma, tg_k_polygamma, tg_k_sinc
 

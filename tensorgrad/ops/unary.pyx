@@ -29,9 +29,9 @@ LN10 = 2.302585092994046
 cdef extern from *:
     """
     #include "loops.h"
-    TG_UNARY(sin, FLOAT_AND_COMPLEX, tg_sin(x))
-    TG_UNARY(cos, FLOAT_AND_COMPLEX, tg_cos(x))
-    TG_UNARY(tan, FLOAT_AND_COMPLEX, tg_tan(x))
+    TG_UNARY_WITHIN(sin, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT, tg_sin(x))
+    TG_UNARY_WITHIN(cos, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT, tg_cos(x))
+    TG_UNARY_WITHIN(tan, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT, tg_tan(x))
     TG_UNARY(asin, FLOAT_AND_COMPLEX, tg_asin(x))
     TG_UNARY(acos, FLOAT_AND_COMPLEX, tg_acos(x))
     TG_UNARY(atan, FLOAT_AND_COMPLEX, tg_atan(x))

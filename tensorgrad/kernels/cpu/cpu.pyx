@@ -3,6 +3,7 @@
 from tensorgrad._core.device cimport set_cpu_table, tg_kernel_table
 
 import os
+import warnings
 
 cdef extern from *:
     """
@@ -65,6 +66,8 @@ cdef extern from *:
     const char* tg_blas_prefix
     const char* tg_blas_suffix
     const void* tg_get_blas()
+    const char* const* tg_simd_names
+    int tg_simd_level
 
 cdef extern from "pthread_pool.h" nogil:
     """
@@ -132,3 +135,16 @@ def blas_description():
 MAX_THREADS = TG_POOL_MAX
 tg_pool_connect(&tg_the_pool)
 set_cpu_table(&tg_cpu)
+
+
+def simd_level():
+    """The instruction set of the elementwise kernels: "plain", "avx2" or "avx512".
+
+    It is the best that the processor has; the environment variable TENSORGRAD_SIMD, read at import, lowers it.
+    """
+    return tg_simd_names[tg_simd_level].decode()
+
+
+if os.environ.get("TENSORGRAD_SIMD") not in (None, "", simd_level()):
+    warnings.warn(f"TENSORGRAD_SIMD={os.environ['TENSORGRAD_SIMD']} is ignored: it may be plain, avx2 or avx512, and no more "
+                  f"than the processor has; {simd_level()} is used", RuntimeWarning)

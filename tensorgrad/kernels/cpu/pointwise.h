@@ -5,6 +5,7 @@
 #include "copy.h"
 #include "half_loops.h"
 #include "kernel_table.h"
+#include "simd_choice.h"
 
 enum { TG_TILE = 512 };
 
@@ -146,7 +147,7 @@ static void tg_pointwise_part(void *context, int64_t begin, int64_t end) {
 static int tg_pointwise(const tg_kernel *k, int dtype, const tg_array *out, const tg_array *in) {
     static const int64_t zeros[TG_MAX_DIMS];
     const int compute = dtype == TG_F16 || dtype == TG_BF16 ? TG_F32 : dtype;
-    const tg_loop loop = k->loop[compute];
+    const tg_loop loop = k->loop[tg_simd_level][compute];
     const int n_operands = 1 + k->n_inputs;
     int type[1 + TG_MAX_INPUTS], own[1 + TG_MAX_INPUTS], direct = 1;
     tg_array widened[TG_MAX_INPUTS];
