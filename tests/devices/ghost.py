@@ -13,9 +13,8 @@ import threading
 import numpy as np
 
 from tensorgrad.devices import Backend
-
-from . import c_functions, philox
-from .expression import evaluate
+from tensorgrad.devices.reference import c_functions, philox
+from tensorgrad.devices.reference.expression import evaluate
 
 STORED_AS = {"bfloat16": np.dtype("uint16")}
 

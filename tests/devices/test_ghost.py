@@ -9,9 +9,8 @@ import pytest
 
 import tensorgrad
 from tensorgrad import devices
-
-from . import philox
-from .expression import evaluate
+from tensorgrad.devices.reference import philox
+from tensorgrad.devices.reference.expression import evaluate
 
 FLOATS = ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"]
 
