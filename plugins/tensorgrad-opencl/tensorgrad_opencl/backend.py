@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tensorgrad.devices import Backend, DeviceArray, KernelTime
 
+from tensorgrad.devices import Backend, DeviceArray, KernelTime
 from tensorgrad_opencl import indexing, matmul, ordering, pointwise, reductions, sequences
 from tensorgrad_opencl.discovery import cl, find_devices
 from tensorgrad_opencl.dtypes import DOUBLES, computed
@@ -102,17 +102,13 @@ class OpenCLBackend(Backend):
     def copy_from_host(self, dst: DeviceArray, src: memoryview) -> None:
         device = self._device(dst.device_index)
         host = np.frombuffer(src, np.uint8)
-        event = cl.enqueue_copy(
-            device.queue, dst.handle.buffer, host, dst_offset=dst.offset, is_blocking=True
-        )
+        event = cl.enqueue_copy(device.queue, dst.handle.buffer, host, dst_offset=dst.offset, is_blocking=True)
         device.note("copy_from_host", event)
 
     def copy_to_host(self, dst: memoryview, src: DeviceArray) -> None:
         device = self._device(src.device_index)
         host = np.frombuffer(dst, np.uint8)
-        event = cl.enqueue_copy(
-            device.queue, host, src.handle.buffer, src_offset=src.offset, is_blocking=True
-        )
+        event = cl.enqueue_copy(device.queue, host, src.handle.buffer, src_offset=src.offset, is_blocking=True)
         device.note("copy_to_host", event)
         device.check()
 
@@ -156,9 +152,7 @@ class OpenCLBackend(Backend):
         indexing.gather(self._device(out.device_index), out, x, dim, index)
         return None
 
-    def scatter(
-        self, mode: str, out: DeviceArray, dim: int, index: DeviceArray, src: DeviceArray
-    ) -> int | None:
+    def scatter(self, mode: str, out: DeviceArray, dim: int, index: DeviceArray, src: DeviceArray) -> int | None:
         indexing.scatter(self._of(out), mode, out, dim, index, src)
         return None
 

@@ -34,11 +34,13 @@ def find_devices() -> tuple[list[Any], str | None]:
     if not devices:
         return [], f"there are {len(platforms)} OpenCL platforms, and none has a device: {hint}"
     wanted = [name.strip().lower() for name in os.environ.get("TENSORGRAD_OPENCL_DEVICES", "").split(",")]
-    chosen = [d for d in devices if any(name in f"{d.platform.name} {d.platform.vendor} {d.name}".lower() for name in wanted)]
+    chosen = [
+        d for d in devices if any(name in f"{d.platform.name} {d.platform.vendor} {d.name}".lower() for name in wanted)
+    ]
     if not chosen:
         names = ", ".join([f"{d.name} ({d.platform.name})" for d in devices])
         return [], (
-            f"TENSORGRAD_OPENCL_DEVICES={os.environ['TENSORGRAD_OPENCL_DEVICES']!r} names none of the devices there are: "
-            + names
+            f"TENSORGRAD_OPENCL_DEVICES={os.environ['TENSORGRAD_OPENCL_DEVICES']!r} names none of the devices there "
+            f"are: {names}"
         )
     return sorted(chosen, key=lambda d: not d.type & cl.device_type.GPU), None

@@ -8,9 +8,9 @@ functions become those of `library` for that type: ``tg_exp(x)`` is ``tg_exp_c64
 from __future__ import annotations
 
 import numpy as np
+
 from tensorgrad.devices.reference import c_functions
 from tensorgrad.devices.reference.syntax import TYPES, Node, number_type, parse
-
 from tensorgrad_opencl.dtypes import COMPUTED, Type, convert, nonzero
 
 ON_INTEGERS = {"abs", "sign", "max", "min", "truncdiv", "floordiv", "fmod", "remainder", "pow", "isnan"}

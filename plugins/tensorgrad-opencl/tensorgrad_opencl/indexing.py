@@ -7,10 +7,9 @@ An index that is out of range is left out; its value is kept on the device for t
 from __future__ import annotations
 
 from tensorgrad.devices import DeviceArray
-
-from tensorgrad_opencl.layout import collapse, offsets
-from tensorgrad_opencl.programs import LONG, OpenCLDevice, longs, memory, text_of
 from tensorgrad_opencl.dtypes import computed, load, store, stored
+from tensorgrad_opencl.layout import collapse, offsets, padded
+from tensorgrad_opencl.programs import LONG, OpenCLDevice, longs, memory, text_of
 
 _CHECKED = """
             const long t = index[ii];
@@ -23,14 +22,16 @@ _CHECKED = """
 def gather(device: OpenCLDevice, out: DeviceArray, x: DeviceArray, dim: int, index: DeviceArray) -> None:
     """See `tensorgrad.devices.Backend.gather`."""
     still = tuple([0 if d == dim else step for d, step in enumerate(x.strides)])
-    shape, (out_steps, steps, index_steps) = collapse(index.shape, out.strides, still, index.strides)
+    shape, (out_steps, steps, index_steps) = padded(*collapse(index.shape, out.strides, still, index.strides), 1)
 
     # elements are moved as they are, whatever their bits mean
     def make():
         declared = [("long n", LONG), ("long size", LONG), ("long step", LONG), *longs("d", len(shape))]
         for name in ("os", "xs", "is"):
             declared += longs(name, len(shape))
-        declared += memory("o", stored(x.dtype)) + memory("x", f"const {stored(x.dtype)}") + memory("index", "const long")
+        declared += (
+            memory("o", stored(x.dtype)) + memory("x", f"const {stored(x.dtype)}") + memory("index", "const long")
+        )
         declared.append(("__global long *trouble", None))
         return text_of(declared, f"""
         for (long e = get_global_id(0); e < n; e += get_global_size(0)) {{
@@ -48,9 +49,7 @@ def gather(device: OpenCLDevice, out: DeviceArray, x: DeviceArray, dim: int, ind
     device.may_be_in_trouble = True
 
 
-def scatter(
-    device: OpenCLDevice, mode: str, out: DeviceArray, dim: int, index: DeviceArray, src: DeviceArray
-) -> None:
+def scatter(device: OpenCLDevice, mode: str, out: DeviceArray, dim: int, index: DeviceArray, src: DeviceArray) -> None:
     """See `tensorgrad.devices.Backend.scatter`.
 
     Usually a work item walks along `dim`, so that no two write to one place and the result is always the same. Where
@@ -69,7 +68,7 @@ def scatter(
     def pick(values):
         return [values[d] for d in others]
 
-    shape, steps = collapse(pick(index.shape), pick(out.strides), pick(index.strides), pick(src.strides))
+    shape, steps = padded(*collapse(pick(index.shape), pick(out.strides), pick(index.strides), pick(src.strides)), 1)
 
     def make():
         ndim = len(shape)
@@ -77,7 +76,9 @@ def scatter(
         declared += longs("d", ndim)
         for name in ("os", "is", "ss"):
             declared += longs(name, ndim)
-        declared += memory("o", stored(out.dtype)) + memory("index", "const long") + memory("s", f"const {stored(out.dtype)}")
+        declared += (
+            memory("o", stored(out.dtype)) + memory("index", "const long") + memory("s", f"const {stored(out.dtype)}")
+        )
         declared.append(("__global long *trouble", None))
         update = _atomic_add(of) if parallel and mode == "add" else _update(mode, out.dtype, of)
         inner = f"""

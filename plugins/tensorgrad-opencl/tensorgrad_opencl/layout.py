@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def collapse(
-    shape: Sequence[int], *strides: Sequence[int]
-) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+def collapse(shape: Sequence[int], *strides: Sequence[int]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
     """Merge the dimensions that lie behind each other in every operand, and drop those of one element.
 
     Examples
@@ -31,6 +29,27 @@ def collapse(
             for s, stride in zip(steps, strides, strict=True):
                 s.append(stride[d])
     return tuple(sizes), [tuple(s) for s in steps]
+
+
+def padded(
+    shape: tuple[int, ...], strides: Sequence[tuple[int, ...]], least: int = 0
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """Add dimensions of one element in front, to 1, 3, 6, 12 ... dimensions (at least to `least`): a kernel is compiled
+    for each number of dimensions that there is.
+
+    Examples
+    --------
+    >>> padded((4, 5), [(5, 1)])
+    ((1, 4, 5), [(0, 5, 1)])
+    """
+    ndim = max(len(shape), least)
+    target = ndim
+    if ndim > 1:
+        target = 3
+        while target < ndim:
+            target *= 2
+    extra = target - len(shape)
+    return (1,) * extra + shape, [(0,) * extra + s for s in strides]
 
 
 def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:

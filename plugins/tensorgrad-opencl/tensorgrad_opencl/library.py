@@ -1,7 +1,6 @@
 """The functions that expressions call, in OpenCL C: what kernels/cpu/scalar_math.h is for the CPU.
 
-A program contains those sections only that its text names, for parsing all of them takes longer than compiling most
-kernels.
+A program contains those functions only that it calls, for compiling all of them takes longer than most kernels do.
 """
 
 from __future__ import annotations
@@ -29,10 +28,40 @@ int tg_isnan_{S}({T} x) {{ return 0; }}
     for (ulong e = (ulong)y; e; e >>= 1) {{ if (e & 1) r *= b; b *= b; }}
     return ({T})r; }}
 """
-_BUILT_IN = (
-    "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log sqrt exp2 expm1 log1p floor ceil trunc rint "
-    "erf erfc lgamma log2 log10 hypot atan2 isnan copysign signbit"
-).split()
+_BUILT_IN = [
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "exp",
+    "log",
+    "sqrt",
+    "exp2",
+    "expm1",
+    "log1p",
+    "floor",
+    "ceil",
+    "trunc",
+    "rint",
+    "erf",
+    "erfc",
+    "lgamma",
+    "log2",
+    "log10",
+    "hypot",
+    "atan2",
+    "isnan",
+    "copysign",
+    "signbit",
+]
 _FLOAT = (
     "".join([f"#define tg_{name}_{{S}} {name}\n" for name in _BUILT_IN])
     + """
@@ -202,28 +231,52 @@ def _integers(T: str, S: str) -> str:
 
 
 _REALS = {"f32": ("float", "f"), "f64": ("double", "")}
-_SECTIONS = {
-    **{S: _integers(T, S) for S, T in (("u8", "uchar"), ("i8", "char"), ("i16", "short"), ("i32", "int"), ("i64", "long"))},
-    **{S: _integers(T, S) for S, T in (("u16", "ushort"), ("u32", "uint"), ("u64", "ulong"))},
-    **{
-        S: _FLOAT.format(T=T, S=S, BELOW_INT="-2147483904.0f" if S == "f32" else "-2147483649.0")
-        for S, (T, F) in _REALS.items()
-    },
-    "c64": _COMPLEX.format(T="float2", R="float", S="c64", F="f"),
-    "c128": _COMPLEX.format(T="double2", R="double", S="c128", F=""),
-    "special_f32": _SPECIAL.format(T="float", S="f32", F="f", M="_F", EPSILON="6e-8f"),
-    "special_f64": _SPECIAL.format(T="double", S="f64", F="", M="", EPSILON="1.1e-16"),
+
+
+def _functions(text: str) -> dict[str, str]:
+    """The definitions of a section by name; each begins at the start of a line."""
+    found: dict[str, str] = {}
+    for part in re.split(r"\n(?=\S)", text):
+        names = re.findall(r"\b(tg_\w+)", part)
+        if names:
+            found[names[0]] = part + "\n"
+    return found
+
+
+_INTEGERS = {
+    "u8": "uchar",
+    "i8": "char",
+    "i16": "short",
+    "i32": "int",
+    "i64": "long",
+    "u16": "ushort",
+    "u32": "uint",
+    "u64": "ulong",
 }
-_NAME = re.compile(r"\btg_([a-z]\w*?)_((?:u|i|f|c)(?:8|16|32|64|128))\b")
+_LIBRARY: dict[str, str] = _functions(_BFLOAT16) | _functions(PHILOX)
+for S, T in _INTEGERS.items():
+    _LIBRARY |= _functions(_integers(T, S))
+for S, (T, F) in _REALS.items():
+    _LIBRARY |= _functions(_FLOAT.format(T=T, S=S, BELOW_INT="-2147483904.0f" if F else "-2147483649.0"))
+    special = {"T": T, "S": S, "F": F, "M": "_F" if F else "", "EPSILON": "6e-8f" if F else "1.1e-16"}
+    _LIBRARY |= _functions(_SPECIAL.format(**special))
+_LIBRARY |= _functions(_COMPLEX.format(T="float2", R="float", S="c64", F="f"))
+_LIBRARY |= _functions(_COMPLEX.format(T="double2", R="double", S="c128", F=""))
+
+
+def _needed(text: str, found: dict[str, None]) -> None:
+    """Add the functions that a text calls, each after those that it calls itself."""
+    for name in re.findall(r"\btg_\w+", text):
+        if name in _LIBRARY and name not in found:
+            _needed(_LIBRARY[name].replace(name, ""), found)
+            found[name] = None
 
 
 def source(kernels: str) -> str:
-    """A program: kernels, after the sections of the library that they name."""
-    needed = dict.fromkeys([suffix for _, suffix in _NAME.findall(kernels)])
-    special = [f"special_{suffix}" for name, suffix in _NAME.findall(kernels) if name in ("erfinv", "digamma", "polygamma")]
-    parts = [] if "double" not in kernels else ["#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"]
+    """A program: kernels, after the functions of the library that they call."""
+    found: dict[str, None] = {}
+    _needed(kernels, found)
+    parts = ["#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"] if "double" in kernels else []
     parts.append("#pragma OPENCL FP_CONTRACT OFF\n")
-    if "tg_bfloat16_f32" in kernels:
-        parts.append(_BFLOAT16)
-    parts += [_SECTIONS[name] for name in (*needed, *dict.fromkeys(special))]
+    parts += [_LIBRARY[name] for name in found]
     return "".join(parts) + kernels

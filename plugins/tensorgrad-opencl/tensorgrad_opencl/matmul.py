@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from tensorgrad.devices import DeviceArray
-
-from tensorgrad_opencl.layout import collapse, offsets
-from tensorgrad_opencl.programs import LONG, OpenCLDevice, longs, memory, text_of
 from tensorgrad_opencl.dtypes import computed, load, store, stored
+from tensorgrad_opencl.layout import collapse, offsets, padded
+from tensorgrad_opencl.programs import LONG, OpenCLDevice, longs, memory, text_of
 
 SIDE = 8  # work items of a group, in each direction
 DEPTH = 16  # of a tile, along the sum
@@ -17,7 +16,7 @@ def matmul(device: OpenCLDevice, out: DeviceArray, a: DeviceArray, b: DeviceArra
     """See `tensorgrad.devices.Backend.matmul`."""
     m, n = out.shape[-2:]
     k = a.shape[-1]
-    batch, steps = collapse(out.shape[:-2], out.strides[:-2], a.strides[:-2], b.strides[:-2])
+    batch, steps = padded(*collapse(out.shape[:-2], out.strides[:-2], a.strides[:-2], b.strides[:-2]), 1)
     square = SQUARE if m > SIDE * SQUARE // 2 and n > SIDE * SQUARE // 2 else 1
     key = ("matmul", out.dtype, len(batch), square, bool(beta))
     kernel = device.kernel(key, lambda: _make(out.dtype, len(batch), square, bool(beta)))
@@ -38,7 +37,9 @@ def _make(dtype, n_batch, square, accumulates):
     declared += longs("d", n_batch)
     for name in ("os", "as", "bs"):
         declared += longs(name, n_batch)
-    declared += memory("o", stored(dtype)) + memory("a", f"const {stored(dtype)}") + memory("b", f"const {stored(dtype)}")
+    declared += (
+        memory("o", stored(dtype)) + memory("a", f"const {stored(dtype)}") + memory("b", f"const {stored(dtype)}")
+    )
     product = f"tg_mul_{of.suffix}(u, v)" if of.is_complex else "u * v"
     add = f"({of.c})(acc[i][j] + {product})" if of.name != "bool" else "(uchar)(acc[i][j] | (u & v))"
     value = f"({of.c})(acc[i][j] + {load(dtype, 'o', 'at')})" if accumulates else "acc[i][j]"
@@ -53,7 +54,8 @@ def _make(dtype, n_batch, square, accumulates):
     for (long k0 = 0; k0 < k; k0 += {DEPTH}) {{
         for (int e = lane; e < {DEPTH * block}; e += {SIDE * SIDE}) {{
             long row = row0 + e / {DEPTH}, depth = k0 + e % {DEPTH};
-            A[e % {DEPTH}][e / {DEPTH}] = row < m && depth < k ? {load(dtype, "a", "ai + row * am + depth * ak")} : ({of.c})0;
+            A[e % {DEPTH}][e / {DEPTH}] =
+                row < m && depth < k ? {load(dtype, "a", "ai + row * am + depth * ak")} : ({of.c})0;
             long column = column0 + e % {block};
             depth = k0 + e / {block};
             B[e / {block}][e % {block}] =

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from tensorgrad.devices import DeviceArray
-
-from tensorgrad_opencl.layout import collapse, offsets
-from tensorgrad_opencl.programs import LOCAL, LONG, OpenCLDevice, longs, memory, text_of
 from tensorgrad_opencl.dtypes import computed, load, store, stored
+from tensorgrad_opencl.layout import collapse, offsets, padded
+from tensorgrad_opencl.programs import LOCAL, LONG, OpenCLDevice, longs, memory, text_of
 
 
 def _others(dim, first, *arrays):
     """What `collapse` makes of the dimensions other than `dim`."""
     dims = [d for d in range(len(first.shape)) if d != dim]
-    return collapse([first.shape[d] for d in dims], *[[x.strides[d] for d in dims] for x in arrays])
+    return padded(*collapse([first.shape[d] for d in dims], *[[x.strides[d] for d in dims] for x in arrays]), 1)
 
 
 def scan(device: OpenCLDevice, op: str, out: DeviceArray, x: DeviceArray, dim: int) -> None:
@@ -142,7 +141,11 @@ def sort(
     def finish():
         declared = [("long n", LONG), ("long length", LONG), ("long vstep", LONG), ("long istep", LONG)]
         declared += [*longs("d", ndim), *longs("vs", ndim), *longs("is", ndim), *memory("values", c)]
-        declared += [*memory("indices", "long"), (f"__global const {c} *keys", None), ("__global const int *order", None)]
+        declared += [
+            *memory("indices", "long"),
+            (f"__global const {c} *keys", None),
+            ("__global const int *order", None),
+        ]
         return text_of(declared, f"""
         for (long e = get_global_id(0); e < n; e += get_global_size(0)) {{
             {row} long vi = values_at, ii = indices_at;

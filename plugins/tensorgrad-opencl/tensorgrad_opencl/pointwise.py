@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tensorgrad.devices import DeviceArray
-
-from tensorgrad_opencl.expressions import Translator
-from tensorgrad_opencl.layout import collapse, offsets
-from tensorgrad_opencl.programs import LONG, OpenCLDevice, longs, memory, text_of
 from tensorgrad_opencl.dtypes import computed, constant, convert, load, number, parameters, store, stored
+from tensorgrad_opencl.expressions import Translator
+from tensorgrad_opencl.layout import collapse, offsets, padded
+from tensorgrad_opencl.programs import LONG, OpenCLDevice, longs, memory, text_of
 
 LETTERS = "xyz"
 
@@ -26,52 +25,46 @@ def pointwise(
     """``out = expression`` for each element; see `tensorgrad.devices.Backend.pointwise`."""
     arrays = [x for x in operands if isinstance(x, DeviceArray)]
     strides = [x.strides if x.shape == out.shape else (0,) * len(out.shape) for x in arrays]
-    shape, (out_steps, *steps) = collapse(out.shape, out.strides, *strides)
+    linear, shape, (out_steps, *steps) = _layout(out.shape, out.strides, *strides)
     kinds = tuple([x.dtype if isinstance(x, DeviceArray) else None for x in operands])
-    # strides of 1 and 0 are known to the compiler where there is one dimension
-    known = tuple([s[0] if len(s) == 1 and s[0] in (0, 1) else None for s in (out_steps, *steps)])
-    key = (expression, dtype, out.dtype, kinds, len(shape), known)
-    kernel = device.kernel(key, lambda: _make(device, expression, dtype, out.dtype, kinds, len(shape), known))
+    key = (expression, dtype, out.dtype, kinds, len(shape), linear)
+    kernel = device.kernel(key, lambda: _make(device, expression, dtype, out.dtype, kinds, len(shape), linear))
 
     arguments: list[Any] = [out.numel, *shape, out.handle, out.offset // out.itemsize]
-    arguments += _free(out_steps, known[0])
+    arguments += out_steps
     compute = computed(dtype)
     i = 0
     for x in operands:
         if isinstance(x, DeviceArray):
-            arguments += [x.handle, x.offset // x.itemsize, *_free(steps[i], known[i + 1])]
+            arguments += [x.handle, x.offset // x.itemsize, *steps[i]]
             i += 1
         else:
             arguments += number(x, compute)
     device.launch(name, kernel, out.numel, arguments)
 
 
-def _free(steps: tuple[int, ...], known: int | None) -> tuple[int, ...]:
-    return steps if known is None else ()
+def _layout(shape, *strides):
+    """Whether all elements lie in order, and the arguments that say where they lie: none, if so."""
+    shape, steps = collapse(shape, *strides)
+    if all(step in ((1,), ()) for step in steps):
+        return True, (), [()] * len(steps)
+    return False, *padded(shape, steps, 3)
 
 
-def _make(device, expression, dtype, out_dtype, kinds, ndim, known):
+def _make(device, expression, dtype, out_dtype, kinds, ndim, linear):
     compute = computed(dtype)
-    declared = [("long n", LONG), *longs("d", ndim), *memory("o", stored(out_dtype))]
-    declared += longs("os", ndim) if known[0] is None else []
+    declared = [("long n", LONG), *longs("d", ndim), *memory("o", stored(out_dtype)), *longs("os", ndim)]
     places, values = [("oi", "os")], []
-    fixed = {"os": known[0]}
-    i = 0
     for letter, kind in zip(LETTERS, kinds):
         if kind is None:
             declared += parameters(f"{letter}_number", compute)
             values.append((letter, constant(f"{letter}_number", compute)))
             continue
-        i += 1
-        fixed[f"{letter}s"] = known[i]
-        declared += memory(f"{letter}_memory", f"const {stored(kind)}")
-        declared += longs(f"{letter}s", ndim) if known[i] is None else []
+        declared += [*memory(f"{letter}_memory", f"const {stored(kind)}"), *longs(f"{letter}s", ndim)]
         places.append((f"{letter}i", f"{letter}s"))
         values.append((letter, convert(load(kind, f"{letter}_memory", f"{letter}i"), computed(kind), compute)))
     begin = "long oi = o_at; " + " ".join([f"long {p} = {p[0]}_memory_at;" for p, _ in places[1:]])
-    moves = offsets("e", ndim, "d", places)
-    for name, step in fixed.items():
-        moves = moves.replace(f"{name}0", str(step)) if step is not None else moves
+    moves = " ".join([f"{place} += e;" for place, _ in places]) if linear else offsets("e", ndim, "d", places)
     code, of = Translator(compute, device.doubles).translate(expression)
     out_compute = computed(out_dtype)
     result = f"const {of.c} r = {code};"
@@ -94,12 +87,11 @@ def copy(device: OpenCLDevice, out: DeviceArray, x: DeviceArray) -> None:
 
 
 def _copy(device, source, target, out, x):
-    shape, (out_steps, steps) = collapse(out.shape, out.strides, x.strides)
-    known = tuple([s[0] if len(s) == 1 and s[0] in (0, 1) else None for s in (out_steps, steps)])
-    key = ("copy", source, target, len(shape), known)
-    kernel = device.kernel(key, lambda: _make(device, "x", source, target, (source,), len(shape), known))
-    arguments = [out.numel, *shape, out.handle, out.offset // out.itemsize, *_free(out_steps, known[0])]
-    arguments += [x.handle, x.offset // x.itemsize, *_free(steps, known[1])]
+    linear, shape, (out_steps, steps) = _layout(out.shape, out.strides, x.strides)
+    key = ("copy", source, target, len(shape), linear)
+    kernel = device.kernel(key, lambda: _make(device, "x", source, target, (source,), len(shape), linear))
+    arguments = [out.numel, *shape, out.handle, out.offset // out.itemsize, *out_steps]
+    arguments += [x.handle, x.offset // x.itemsize, *steps]
     device.launch("copy", kernel, out.numel, arguments)
 
 

@@ -1,4 +1,4 @@
-"""Programs: made of source text when first needed, kept in memory, and their binaries on disk by PyOpenCL."""
+"""Programs: made of source text when first needed, kept in memory, and their binaries on disk."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from tensorgrad.devices import KernelTime
 
+from tensorgrad.devices import KernelTime
 from tensorgrad_opencl import library
+from tensorgrad_opencl.binaries import BinaryCache
 from tensorgrad_opencl.discovery import cl
 from tensorgrad_opencl.memory import Block, Pool
 from tensorgrad_opencl.streams import Stream
@@ -57,6 +58,8 @@ class OpenCLDevice:
         self.options = []
         if device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
             self.options.append("-cl-fp32-correctly-rounded-divide-sqrt")
+        self.binaries = BinaryCache(device, self.options)
+        self.unsaved: dict[int, tuple[Any, Any]] = {}
         self.kernels: dict[Any, Any] = {}
         # an index out of range that a kernel met, for the next who waits: [how many, the first one]
         self.trouble = cl.Buffer(
@@ -93,13 +96,34 @@ class OpenCLDevice:
                 kernel = self.kernels.get(key)
                 if kernel is None:
                     text, types = make()
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore", cl.CompilerWarning)
-                        program = cl.Program(self.context, library.source(text)).build(options=self.options)
+                    program = self.program(library.source(text))
                     kernel = cl.Kernel(program, "k")
                     kernel.set_scalar_arg_dtypes(list(types))
                     self.kernels[key] = kernel
         return kernel
+
+    def program(self, text: str) -> Any:
+        """A program that is built: from the binary on disk, or from its text."""
+        place = self.binaries.place(text)
+        binary = self.binaries.load(place)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", cl.CompilerWarning)
+            if binary is not None:
+                try:
+                    return cl.Program(self.context, [self.cl_device], [binary]).build()
+                except cl.Error:  # the driver knows its own binaries; this one it does not like any more
+                    self.binaries.forget(place)
+            program = cl.Program(self.context, text).build(options=self.options, cache_dir=False)
+        if place is not None:
+            self.unsaved[program.int_ptr] = (place, program)
+        return program
+
+    def save(self, kernel: Any, queue: Any) -> None:
+        """Put the binary of a kernel's program on disk, once it has run: some drivers compile no earlier."""
+        place, program = self.unsaved.pop(kernel.program.int_ptr, (None, None))
+        if program is not None:
+            queue.finish()
+            self.binaries.save(place, program.get_info(cl.program_info.BINARIES)[0])
 
     def launch(
         self, name: str, kernel: Any, items: int | tuple[int, ...], arguments: Sequence[Any], local: Any = (LOCAL,)
@@ -113,6 +137,8 @@ class OpenCLDevice:
             event = cl.enqueue_nd_range_kernel(queue, kernel, items, local)
             self.note(name, event)
             self.launches += 1
+            if self.unsaved:
+                self.save(kernel, queue)
             flush = self.launches % FLUSH_EVERY == 0
         if flush:
             queue.flush()
@@ -145,8 +171,8 @@ class OpenCLDevice:
         if found[0]:
             cl.enqueue_copy(self.queue, self.trouble, np.zeros(2, np.int64))
             raise IndexError(
-                f"index {int(found[1])} is out of bounds: an operator on opencl:{self.index} was given it some time before "
-                "this was noticed, and left out what it names"
+                f"index {int(found[1])} is out of bounds: an operator on opencl:{self.index} was given it some time "
+                "before this was noticed, and left out what it names"
             )
 
     # ---- memory for the duration of a kernel ---------------------------------------------------------

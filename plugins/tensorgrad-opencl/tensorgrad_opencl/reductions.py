@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from tensorgrad.devices import DeviceArray
-
-from tensorgrad_opencl.layout import collapse, offsets
-from tensorgrad_opencl.programs import LOCAL, LONG, OpenCLDevice, longs, memory, text_of
 from tensorgrad_opencl.dtypes import COMPUTED, computed, convert, load, nonzero, store, stored
+from tensorgrad_opencl.layout import collapse, offsets, padded
+from tensorgrad_opencl.programs import LOCAL, LONG, OpenCLDevice, longs, memory, text_of
 
 SERIAL = 32  # elements that one work item adds up by itself
 CHUNK = 1 << 14  # elements of a row for one group, where there are few rows
@@ -19,11 +18,11 @@ def split(x: DeviceArray, out: DeviceArray):
     kept = [d for d, size in enumerate(out.shape) if size != 1]
     reduced = [d for d, size in enumerate(out.shape) if size == 1]
 
-    def pick(values, dims):
-        return [values[d] for d in dims]
+    def merged(dims, *strides):
+        return padded(*collapse([x.shape[d] for d in dims], *[[s[d] for d in dims] for s in strides]), 1)
 
-    shape, (steps, out_steps) = collapse(pick(x.shape, kept), pick(x.strides, kept), pick(out.strides, kept))
-    inner, (inner_steps,) = collapse(pick(x.shape, reduced), pick(x.strides, reduced))
+    shape, (steps, out_steps) = merged(kept, x.strides, out.strides)
+    inner, (inner_steps,) = merged(reduced, x.strides)
     return (shape, steps, out_steps), (inner, inner_steps)
 
 
@@ -47,7 +46,7 @@ def reduce(device: OpenCLDevice, op: str, out: DeviceArray, x: DeviceArray) -> N
     _reduce(device, op, x.dtype, of.name, rows, length, parts, (shape, steps, ()), (inner, inner_steps),
             (x.handle, x.offset // x.itemsize), (partial, 0))  # fmt: skip
     # the partial results lie row by row
-    out_shape, (row_steps, place_steps) = collapse(shape, _row_major(shape, parts), out_steps)
+    out_shape, (row_steps, place_steps) = padded(*collapse(shape, _row_major(shape, parts), out_steps), 1)
     _reduce(device, op, of.name, out.dtype, rows, parts, 1, (out_shape, row_steps, place_steps), ((parts,), (1,)),
             (partial, 0), (out.handle, out.offset // out.itemsize))  # fmt: skip
     device.release(partial)
@@ -69,8 +68,8 @@ def _identity(op, of):
     if op in ("max", "min"):
         if of.is_float:
             return "-INFINITY" if op == "max" else "INFINITY"
-        name = {"u8": "UCHAR", "i8": "CHAR", "i16": "SHRT", "u16": "USHRT", "i32": "INT", "u32": "UINT", "i64": "LONG", "u64": "ULONG"}
-        return f"{name[of.suffix]}_MAX" if op == "min" else "0" if of.suffix[0] == "u" else f"{name[of.suffix]}_MIN"
+        limit = {"short": "SHRT", "ushort": "USHRT"}.get(of.c, of.c.upper())
+        return f"{limit}_MAX" if op == "min" else "0" if of.suffix[0] == "u" else f"{limit}_MIN"
     one = op in ("prod", "all")
     return f"({of.c})({int(one)}, 0)" if of.is_complex else str(int(one))
 
@@ -80,13 +79,16 @@ def _combine(op, of, a, b):
         return f"tg_mul_{of.suffix}({a}, {b})"
     if op in ("max", "min"):
         # a nan wins, wherever it stands
-        return f"({b} != {b} ? {b} : tg_{op}_{of.suffix}({a}, {b}))" if of.is_float else f"tg_{op}_{of.suffix}({a}, {b})"
+        extreme = f"tg_{op}_{of.suffix}({a}, {b})"
+        return f"({b} != {b} ? {b} : {extreme})" if of.is_float else extreme
     return f"({of.c})({a} {dict(sum='+', prod='*', any='|', all='&')[op]} {b})"
 
 
 def _element(op, dtype, of, pointer, index):
     value = load(dtype, pointer, index)
-    return f"(uchar)({nonzero(value, computed(dtype))})" if op in ("any", "all") else convert(value, computed(dtype), of)
+    if op in ("any", "all"):
+        return f"(uchar)({nonzero(value, computed(dtype))})"
+    return convert(value, computed(dtype), of)
 
 
 def _reduce(device, op, dtype, out_dtype, rows, length, parts, outer, inner, source, target):
@@ -153,8 +155,8 @@ def argreduce(device: OpenCLDevice, op: str, out: DeviceArray, x: DeviceArray, d
     """See `tensorgrad.devices.Backend.argreduce`: a tree of (value, place)."""
     length = x.shape[dim]
     others = [d for d in range(len(x.shape)) if d != dim]
-    shape, (steps, out_steps) = collapse(
-        [x.shape[d] for d in others], [x.strides[d] for d in others], [out.strides[d] for d in others]
+    shape, (steps, out_steps) = padded(
+        *collapse([x.shape[d] for d in others], [x.strides[d] for d in others], [out.strides[d] for d in others]), 1
     )
     tree = length > SERIAL
     key = (op, x.dtype, len(shape), tree)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from tensorgrad.devices import DeviceArray
 
-from tensorgrad_opencl.layout import collapse, offsets
-from tensorgrad_opencl.library import PHILOX
-from tensorgrad_opencl.programs import LONG, OpenCLDevice, longs, memory, text_of
+from tensorgrad.devices import DeviceArray
 from tensorgrad_opencl.dtypes import COMPUTED, Type, computed, convert, load, store, stored
+from tensorgrad_opencl.layout import collapse, offsets, padded
+from tensorgrad_opencl.programs import LONG, OpenCLDevice, longs, memory, text_of
 
 ULONG = np.dtype(np.uint64)
 _BITS = {"float16": 11, "bfloat16": 8}
@@ -21,7 +20,7 @@ def random(device: OpenCLDevice, kind: str, out: DeviceArray, seed: int, offset:
         raise NotImplementedError(f"{kind} numbers are not drawn as {out.dtype}")
     if kind == "normal" and of.is_complex:
         p1 *= 0.70710678118654752440
-    shape, (steps,) = collapse(out.shape, out.strides)
+    shape, (steps,) = padded(*collapse(out.shape, out.strides), 1)
 
     def make():
         declared = [("long n", LONG), ("ulong seed", ULONG), ("ulong first", ULONG)]
@@ -40,7 +39,7 @@ def random(device: OpenCLDevice, kind: str, out: DeviceArray, seed: int, offset:
             {store(out.dtype, "o", "oi", convert(value, source, of))}
             {narrowed}
         }}""")  # fmt: skip
-        return PHILOX + _helpers(kind, of, out.dtype) + text, types
+        return _helpers(kind, of, out.dtype) + text, types
 
     kernel = device.kernel((kind, out.dtype, len(shape)), make)
     arguments = [out.numel, seed, offset, *shape, *steps, out.handle, out.offset // out.itemsize]

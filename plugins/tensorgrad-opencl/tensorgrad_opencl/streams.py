@@ -7,7 +7,6 @@ from typing import Any
 from tensorgrad_opencl.discovery import cl
 
 
-
 class Stream:
     """A queue of work, whose parts run in order, beside other queues.
 
