@@ -136,7 +136,7 @@ def test_losses(kind, device):
     target = tensorgrad.tensor([[0.0, 1.0, 1.0], [0.3, 0.5, 0.0]])
     results = []
     for place in ("cpu", device):
-        y = x.to(place).requires_grad_()
+        y = x.clone().to(place).detach().requires_grad_()
         loss = kind()(y, target.to(place))
         loss.backward()
         results.append((loss.item(), values(y.grad)))
