@@ -206,8 +206,8 @@ class Backend:
             part, and ``tg_NAME(...)`` a function of its argument's type, as ``kernels/cpu/scalar_math.h``
             defines it. Beside C's operators, casts and ``sizeof``, it may use ``__builtin_signbit``.
         dtype : str
-            The type to compute in. Operands are converted to it first, but for those of dtype bool, which
-            may be left as they are: they are conditions where it matters.
+            The type to compute in. Operands are converted to it first, those of dtype bool too: a condition
+            is true where it is not zero.
         out : DeviceArray
             What the value of the expression is converted to; its dtype may differ from `dtype` (comparisons
             give bool, the modulus of complex numbers is real, and in-place operators write what they have).

@@ -160,11 +160,7 @@ class GhostBackend(Backend):
         for letter, operand in zip("xyz", operands):
             is_number = isinstance(operand, (bool, int, float, complex))
             value = np.asarray(operand) if is_number else self._load(operand)
-            if value.dtype.kind != "b":
-                value = c_functions.convert(value, compute)
-            names[letter] = value
-        if all(value.dtype.kind == "b" for value in names.values()):
-            names = {letter: value.astype(compute) for letter, value in names.items()}
+            names[letter] = c_functions.convert(value, compute)
         self._store(out, evaluate(expression, names, compute))
 
     def reduce(self, op, out, x):

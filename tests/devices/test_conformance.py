@@ -8,6 +8,7 @@ import pytest
 pytest.register_assert_rewrite("tensorgrad.testing.device_conformance")
 
 from tensorgrad.testing.device_conformance.test_autograd import *  # noqa: E402, F403
+from tensorgrad.testing.device_conformance.test_conversions import *  # noqa: E402, F403
 from tensorgrad.testing.device_conformance.test_memory import *  # noqa: E402, F403
 from tensorgrad.testing.device_conformance.test_operators import *  # noqa: E402, F403
 from tensorgrad.testing.device_conformance.test_random import *  # noqa: E402, F403

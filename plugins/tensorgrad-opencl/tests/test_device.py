@@ -4,6 +4,7 @@ import gc
 
 import numpy as np
 import pytest
+
 import tensorgrad
 from tensorgrad import devices
 from tensorgrad_opencl.binaries import BinaryCache

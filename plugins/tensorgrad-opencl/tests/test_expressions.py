@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from tensorgrad_opencl import library
 from tensorgrad_opencl.dtypes import COMPUTED
 from tensorgrad_opencl.expressions import Translator
