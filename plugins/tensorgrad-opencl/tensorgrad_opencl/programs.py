@@ -131,10 +131,11 @@ class OpenCLDevice:
         """Put a kernel into the current queue; `items` of one dimension are rounded up to whole groups."""
         if isinstance(items, int):
             items = (min(-(-items // LOCAL) * LOCAL, MOST_ITEMS),)
-        queue = self.queue
+        stream = self.stream
+        queue = stream.queue
         with self.lock:  # arguments belong to the kernel, not to the call
             kernel.set_args(*[x.buffer if isinstance(x, Block) else x for x in arguments])
-            event = cl.enqueue_nd_range_kernel(queue, kernel, items, local)
+            event = stream.last = cl.enqueue_nd_range_kernel(queue, kernel, items, local)
             self.note(name, event)
             self.launches += 1
             if self.unsaved:

@@ -15,11 +15,14 @@ class Stream:
     index : int
         The device's.
     queue : pyopencl.CommandQueue
+    last : pyopencl.Event or None
+        The end of what was put into the queue last.
     """
 
     def __init__(self, context: Any, device: Any, index: int) -> None:
         self.index = index
         self.queue = cl.CommandQueue(context, device, cl.command_queue_properties.PROFILING_ENABLE)
+        self.last: Any = None
 
     def synchronize(self) -> None:
         """Wait until all that is in the queue is done."""
@@ -27,9 +30,8 @@ class Stream:
 
     def query(self) -> bool:
         """Whether all that is in the queue is done."""
-        mark = cl.enqueue_marker(self.queue)
         self.queue.flush()
-        return mark.command_execution_status == cl.command_execution_status.COMPLETE
+        return self.last is None or self.last.command_execution_status == cl.command_execution_status.COMPLETE
 
     def wait_event(self, event: Event) -> None:
         """What is put into the queue from now on runs after an event."""
@@ -51,13 +53,13 @@ class Event:
 
     def record(self, stream: Stream) -> None:
         """Put the mark at the end of a stream."""
-        self.mark = cl.enqueue_marker(stream.queue)
+        self.mark = stream.last = cl.enqueue_marker(stream.queue)
         stream.queue.flush()
 
     def wait(self, stream: Stream) -> None:
         """What is put into `stream` from now on runs after the mark."""
         if self.mark is not None:
-            cl.enqueue_barrier(stream.queue, wait_for=[self.mark])
+            stream.last = cl.enqueue_barrier(stream.queue, wait_for=[self.mark])
 
     def query(self) -> bool:
         """Whether the mark was reached; one that was never recorded was."""
