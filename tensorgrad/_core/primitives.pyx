@@ -80,6 +80,23 @@ cdef object as_device_array(TensorBase x):
     return a
 
 
+def device_array(TensorBase tensor):
+    """What the kernels of a plugin see of a tensor on its device.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Not on the CPU, whose kernels take pointers.
+
+    Returns
+    -------
+    DeviceArray
+    """
+    if table_of(tensor) != NULL:
+        raise TypeError("device_array(): the tensor is on the CPU, which is no plugin")
+    return as_device_array(tensor)
+
+
 cdef inline const tg_kernel_table* table_of(TensorBase x) except? NULL:
     if x.storage is None:
         raise RuntimeError("a tensor that belongs to a transform has no memory: it may have escaped from the function that "
@@ -157,6 +174,8 @@ cdef object call_plugin(TensorBase x, str method, str name, tuple args):
         return function(*args)
     except NotImplementedError as error:
         raise NotImplementedError(f"\"{name}\" not implemented for '{_spoken(x)}' on {x.storage.device}: {error}") from error
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{x.storage.device} out of memory: {name} needs scratch memory ({error})") from error
 
 
 cdef int encode(object value, int dtype, char* element) except -1:
