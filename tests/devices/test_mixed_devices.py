@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import tensorgrad
+import tensorgrad_nn as nn
+import tensorgrad_optim as optim
 
 DIRECTIONS = [("ghost:0", "ghost:1"), ("ghost:1", "ghost:0"), ("cpu", "ghost:1")]
 

@@ -3,7 +3,7 @@
 #define TG_CAST_H
 
 #include "array.h"
-#include "simd.h"
+#include "half_simd.h"
 
 /* C leaves a float that does not fit an integer undefined. Here it becomes what the x86
  * instruction gives, and narrow integers wrap, as in NumPy and PyTorch there. */

@@ -7,7 +7,7 @@
 #define TG_HALF_LOOPS_H
 
 #include "kernel_table.h"
-#include "simd.h"
+#include "half_simd.h"
 
 #define TG_HALF_ADD(a, b) ((a) + (b))
 #define TG_HALF_SUB(a, b) ((a) - (b))
@@ -15,7 +15,7 @@
 
 #if TG_X86
 #define TG_HALF_AVX2(NAME, VECTOR)                                                                 \
-    TG_AVX2 static int64_t tg_half_avx2_##NAME(uint16_t *o, const uint16_t *a, const uint16_t *b, int64_t n) { \
+    TG_WITH_AVX2 static int64_t tg_half_avx2_##NAME(uint16_t *o, const uint16_t *a, const uint16_t *b, int64_t n) { \
         int64_t i = 0;                                                                             \
         for (; i + 8 <= n; i += 8) {                                                               \
             __m256 x = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(a + i)));                 \

@@ -8,7 +8,7 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #define TG_X86 1
 #include <immintrin.h>
-#define TG_AVX2 __attribute__((target("avx2,f16c")))
+#define TG_WITH_AVX2 __attribute__((target("avx2,f16c")))
 static inline int tg_has_avx2(void) { return __builtin_cpu_supports("avx2"); } /* no AVX2 without F16C */
 #else
 #define TG_X86 0
@@ -16,7 +16,7 @@ static inline int tg_has_avx2(void) { return __builtin_cpu_supports("avx2"); } /
 
 /* ---- half: the hardware rounds to nearest, ties to even, as tg_float_to_half does ---- */
 #if TG_X86
-TG_AVX2 static int64_t tg_halves_to_floats_avx2(float *out, const uint16_t *in, int64_t n) {
+TG_WITH_AVX2 static int64_t tg_halves_to_floats_avx2(float *out, const uint16_t *in, int64_t n) {
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
         _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(in + i))));
@@ -25,7 +25,7 @@ TG_AVX2 static int64_t tg_halves_to_floats_avx2(float *out, const uint16_t *in, 
     return i;
 }
 
-TG_AVX2 static int64_t tg_floats_to_halves_avx2(uint16_t *out, const float *in, int64_t n) {
+TG_WITH_AVX2 static int64_t tg_floats_to_halves_avx2(uint16_t *out, const float *in, int64_t n) {
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
         __m256 x = _mm256_loadu_ps(in + i), y = _mm256_loadu_ps(in + i + 8);
@@ -80,7 +80,7 @@ TG_CLONES static void tg_load_strided4(uint32_t *restrict out, const uint32_t *r
 
 /* ---- transposes: out[j * out_row + i] = in[i * in_row + j] for rows n_j of n_i; strides in elements ---- */
 #if TG_X86
-TG_AVX2 static inline void tg_transpose_8x8(float *out, int64_t out_row, const float *in, int64_t in_row) {
+TG_WITH_AVX2 static inline void tg_transpose_8x8(float *out, int64_t out_row, const float *in, int64_t in_row) {
     __m256 r0 = _mm256_loadu_ps(in), r1 = _mm256_loadu_ps(in + in_row), r2 = _mm256_loadu_ps(in + 2 * in_row);
     __m256 r3 = _mm256_loadu_ps(in + 3 * in_row), r4 = _mm256_loadu_ps(in + 4 * in_row);
     __m256 r5 = _mm256_loadu_ps(in + 5 * in_row), r6 = _mm256_loadu_ps(in + 6 * in_row), r7 = _mm256_loadu_ps(in + 7 * in_row);
@@ -102,7 +102,7 @@ TG_AVX2 static inline void tg_transpose_8x8(float *out, int64_t out_row, const f
 }
 
 /* Whole cache lines of `in`: sixteen columns at a time. */
-TG_AVX2 static void tg_transpose4_avx2(float *out, int64_t out_row, const float *in, int64_t in_row, int64_t ni, int64_t nj) {
+TG_WITH_AVX2 static void tg_transpose4_avx2(float *out, int64_t out_row, const float *in, int64_t in_row, int64_t ni, int64_t nj) {
     for (int64_t j = 0; j + 16 <= nj; j += 16)
         for (int64_t i = 0; i + 8 <= ni; i += 8) {
             tg_transpose_8x8(out + j * out_row + i, out_row, in + i * in_row + j, in_row);
