@@ -13,6 +13,7 @@ from tensorgrad.ops import (
     nn,
     norm,
     padding,
+    pooling,
     random,
     reduction,
     shape,

@@ -275,6 +275,8 @@ composite("group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor?
 def _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
     if input.ndim < 2:
         raise RuntimeError(f"batch_norm: expected an input of at least 2 dimensions (N, C, ...), got {list(input.shape)}")
+    if (<TensorBase>input).dtype.category != CAT_FLOAT:
+        raise NotImplementedError(f"\"batch_norm\" not implemented for '{spoken(<TensorBase>input)}'")
     channels = input.shape[1]
     for x, name in ((running_mean, "running_mean"), (running_var, "running_var"), (weight, "weight"), (bias, "bias")):
         if x is not None and x.numel() != channels:

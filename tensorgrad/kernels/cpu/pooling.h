@@ -2,6 +2,7 @@
 #ifndef TG_POOLING_H
 #define TG_POOLING_H
 
+#include <math.h>
 #include "array.h"
 #include "fused_table.h"
 
@@ -31,7 +32,8 @@
                                    int64_t begin, int64_t end) {                                                 \
         TG_POOL_WALK(                                                                                            \
             int64_t where = (p->start[0][od] * p->in[1] + p->start[1][oh]) * p->in[2] + p->start[2][ow];         \
-            T best = x[base + where];,                                                                           \
+            T best = nd * nh * nw ? x[base + where] : -(T)INFINITY; /* all in the padding */ \
+            if (nd * nh * nw == 0) where = 0;,                                                                           \
             for (int64_t kw = 0; kw < nw; kw++) {                                                                \
                 T v = x[base + line + kw * step];                                                                \
                 int better = v > best || v != v; /* the last of several that are not numbers, as in PyTorch */   \
