@@ -98,7 +98,9 @@ def rrelu(
 ) -> Tensor:
     """x where it is positive, else a x, with a drawn from U(lower, upper) in training and their mean otherwise."""
     if lower > upper:
-        raise RuntimeError(f"Lower bound should be less than or equal to the upper bound, got {lower} and {upper} (rrelu)")
+        raise RuntimeError(
+            f"Lower bound should be less than or equal to the upper bound, got {lower} and {upper} (rrelu)"
+        )
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     x = _source(input, inplace)

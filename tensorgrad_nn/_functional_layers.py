@@ -189,8 +189,10 @@ def _max_unpool(
     else:
         target = list(output_size)[-n:]
         if len(target) != n:
-            raise ValueError(f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a length of "
-                             f"'{len(output_size)}'")
+            raise ValueError(
+                f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a length of "
+                f"'{len(output_size)}'"
+            )
         for d in range(n):
             if not default[d] - step[d] < target[d] < default[d] + step[d]:
                 raise ValueError(f"invalid output_size '{output_size}' (dim {d} must be between "
@@ -249,7 +251,9 @@ def group_norm(
 
 def _more_than_one(size: Sequence[int]) -> None:
     if size[0] * math.prod(size[2:]) == 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {tensorgrad.Size(size)}")
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {tensorgrad.Size(size)}"
+        )
 
 
 def batch_norm(
@@ -299,7 +303,7 @@ def local_response_norm(
     Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks" (2012).
     """
     if input.ndim < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {input.ndim} dimensions)")
+        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
     if input.numel() == 0:
         return input
     n, channels = input.shape[:2]
@@ -448,14 +452,16 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """Return (..., C, H r, W r) from (..., C r^2, H, W)."""
     r = upscale_factor
     if input.ndim < 3:
-        raise RuntimeError(f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)")
+        raise RuntimeError(
+            f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
+        )
     if r <= 0:
         raise RuntimeError(f"pixel_shuffle expects a positive upscale_factor, but got {r}")
     *lead, channels, height, width = input.shape
     if channels % (r * r):
         raise RuntimeError(
-            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but "
-            f"input.size(-3)={channels} is not divisible by {r * r}"
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of "
+            f"upscale_factor, but input.size(-3)={channels} is not divisible by {r * r}"
         )
     x = input.reshape(*lead, channels // (r * r), r, r, height, width)
     n = len(lead)
@@ -467,13 +473,16 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """Return (..., C r^2, H / r, W / r) from (..., C, H, W)."""
     r = downscale_factor
     if input.ndim < 3:
-        raise RuntimeError(f"pixel_unshuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)")
+        raise RuntimeError(
+            f"pixel_unshuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
+        )
     if r <= 0:
         raise RuntimeError(f"pixel_unshuffle expects a positive downscale_factor, but got {r}")
     *lead, channels, height, width = input.shape
     if height % r or width % r:
         raise RuntimeError(
-            f"pixel_unshuffle expects height and width to be divisible by downscale_factor, but got {height}x{width} and {r}"
+            "pixel_unshuffle expects height and width to be divisible by downscale_factor, "
+            f"but got {height}x{width} and {r}"
         )
     n = len(lead)
     x = input.reshape(*lead, channels, height // r, r, width // r, r)
@@ -550,8 +559,8 @@ def interpolate(
     if n not in (1, 2, 3) or linear.get(mode, n) != n:
         raise NotImplementedError(
             "Input Error: Only 3D, 4D and 5D input Tensors supported "
-            f"(got {input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact "
-            f"(got {mode})"
+            f"(got {input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | area | "
+            f"nearest-exact (got {mode})"
         )
     if antialias:
         raise NotImplementedError("interpolate: antialias=True is not supported; smooth the input first")
@@ -568,7 +577,8 @@ def interpolate(
             raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
         sizes = list(_many(size, n))
     else:
-        factors = [float(scale_factor)] * n if isinstance(scale_factor, (int, float)) else [float(f) for f in scale_factor]
+        given = (scale_factor,) * n if isinstance(scale_factor, (int, float)) else scale_factor
+        factors = [float(factor) for factor in given]
         sizes = [math.floor(input.shape[2 + d] * factors[d]) for d in range(n)]
         if not recompute_scale_factor:
             scales = list(factors)

@@ -182,7 +182,10 @@ def poisson_nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return exp(x) - y x, or x - y log(x + eps) without `log_input`; `full` adds Stirling's y log(y) - y + log(2 pi y) / 2."""
+    """Return exp(x) - y x, or x - y log(x + eps) without `log_input`.
+
+    `full` adds Stirling's y log(y) - y + log(2 pi y) / 2 where y is above 1.
+    """
     code = _code(size_average, reduce, reduction)
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
@@ -301,7 +304,9 @@ def multi_margin_loss(
         raise ValueError("weight must be one-dimensional")
     x, y = (input, target) if input.ndim > 1 else (input.unsqueeze(0), target.reshape(1))
     if x.ndim != 2 or y.shape != x.shape[:1]:
-        raise RuntimeError(f"inconsistent target size, expected {x.shape[0]} but got {list(target.shape)} (multi_margin_loss)")
+        raise RuntimeError(
+            f"inconsistent target size, expected {x.shape[0]} but got {list(target.shape)} (multi_margin_loss)"
+        )
     index = y.unsqueeze(1)
     loss = (margin - x.gather(1, index) + x).clamp_min(0)
     loss = loss if p == 1 else loss * loss

@@ -51,7 +51,7 @@ class Dropout(Module):
 
 
 class Dropout1d(Dropout):
-    """In training, sets each channel of the last dimension to zero with probability `p` and scales the others."""
+    """In training, sets each channel of the last dimension to zero with probability `p`."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to `input`, (N, C, ...) or (C, ...)."""
@@ -59,7 +59,7 @@ class Dropout1d(Dropout):
 
 
 class Dropout2d(Dropout):
-    """In training, sets each channel of the last two dimensions to zero with probability `p` and scales the others."""
+    """In training, sets each channel of the last two dimensions to zero with probability `p`."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to `input`, (N, C, ...) or (C, ...)."""
@@ -67,7 +67,7 @@ class Dropout2d(Dropout):
 
 
 class Dropout3d(Dropout):
-    """In training, sets each channel of the last three dimensions to zero with probability `p` and scales the others."""
+    """In training, sets each channel of the last three dimensions to zero with probability `p`."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to `input`, (N, C, ...) or (C, ...)."""

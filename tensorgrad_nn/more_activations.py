@@ -98,7 +98,7 @@ class CELU(Module):
 
 
 class GELU(Module):
-    """x times the probability that a normal number is smaller; approximate='tanh' approximates it, element by element."""
+    """x times the probability that a normal number is smaller; 'tanh' approximates it, element by element."""
 
     approximate: str
 
@@ -154,7 +154,10 @@ class ReLU6(Module):
 
 
 class RReLU(Module):
-    """x where it is positive, else a x, with a drawn from U(lower, upper) in training and their mean otherwise, element by element."""
+    """x where it is positive, else a x, element by element.
+
+    In training a is drawn from U(lower, upper) for each element, otherwise it is their mean.
+    """
 
     lower: float
     upper: float

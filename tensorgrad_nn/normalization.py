@@ -54,6 +54,8 @@ class _NormBase(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features = num_features
@@ -61,8 +63,8 @@ class _NormBase(Module):
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        for name in ("weight", "bias"):
-            value = Parameter(tensorgrad.empty(num_features, device=device, dtype=dtype)) if affine else None
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            value = Parameter(tensorgrad.empty(num_features, device=device, dtype=dtype)) if wanted else None
             self.register_parameter(name, value)
         if track_running_stats:
             self.register_buffer("running_mean", tensorgrad.zeros(num_features, device=device, dtype=dtype))
@@ -86,8 +88,9 @@ class _NormBase(Module):
     def reset_parameters(self) -> None:
         """Set the scale to 1 and the shift to 0, and reset the running statistics."""
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -100,7 +103,7 @@ class _NormBase(Module):
         """Return the number of channels and the options."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -147,6 +150,8 @@ class BatchNorm1d(_BatchNorm):
         Where the parameters live.
     dtype : dtype, optional
         Their dtype.
+    bias : bool, default True
+        Whether it is shifted, if it is scaled.
 
     Notes
     -----
@@ -188,8 +193,10 @@ class _InstanceNorm(_NormBase):
         track_running_stats: bool = False,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise `input`, (N, C, ...) or (C, ...)."""
@@ -309,7 +316,10 @@ class GroupNorm(Module):
 
     def extra_repr(self) -> str:
         """Return the numbers and the options."""
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class LayerNorm(Module):

@@ -295,8 +295,8 @@ composite("kl_div(Tensor self, Tensor target, int reduction=1, *, bool log_targe
 def _kl_div(self, target, log_target):
     if log_target:
         return exp(target) * (target - self)
-    empty = target == 0
-    return where(empty, 0.0, target * log(where(empty, 1.0, target))) - target * self
+    vanishing = target == 0
+    return where(vanishing, 0.0, target * log(where(vanishing, 1.0, target))) - target * self
 
 
 # ---- classes ---------------------------------------------------------------------------------------------

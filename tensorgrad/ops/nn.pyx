@@ -269,8 +269,8 @@ cdef TensorBase _softmax_backward_by(TensorBase grad_output, TensorBase output, 
         return to(_softmax_backward_by(to(grad_output, dtype_of(TG_F32)), to(output, dtype_of(TG_F32)), dim, logarithm),
                   grad_output.dtype)
     if grad_output.dtype is not output.dtype or not _same_shape(grad_output, output):
-        raise RuntimeError(f"softmax_backward: expected a gradient of the output's shape and dtype, got {tuple((<object>grad_output).shape)}, "
-                           f"{grad_output.dtype} and {tuple((<object>output).shape)}, {output.dtype}")
+        raise RuntimeError("softmax_backward: expected a gradient of the output's shape and dtype, got "
+                           f"{tuple((<object>grad_output).shape)}, {grad_output.dtype} and {tuple((<object>output).shape)}, {output.dtype}")
     out = empty(output.ndim, output.shape, output.dtype, output.storage.device)
     if output.numel == 0 or fused.softmax_backward(logarithm, out, fused.packed(grad_output), fused.packed(output), dim):
         return out

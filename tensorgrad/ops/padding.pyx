@@ -81,8 +81,8 @@ def _pad(self, pad, mode, value):
     if len(pad) % 2:
         raise RuntimeError(f"Padding length must be divisible by 2, got {len(pad)}")
     if len(pad) // 2 > self.ndim:
-        raise RuntimeError(f"Padding length should be less than or equal to two times the input dimension but got padding length {len(pad)} "
-                           f"and input of dimension {self.ndim}")
+        raise RuntimeError("Padding length should be less than or equal to two times the input dimension but got padding length "
+                           f"{len(pad)} and input of dimension {self.ndim}")
     if mode == "constant":
         return constant_pad(self, tuple(pad), 0 if value is None else value)
     if value is not None and value != 0:

@@ -55,20 +55,24 @@ static inline __attribute__((always_inline)) double tg_row_exp(double x) {
 #define TG_OF(NAME) NAME##_f32
 #define TG_EXP tg_row_expf
 #define TG_LOG logf
+#define TG_BITS int32_t
 #include "softmax_loops.h"
 #undef T
 #undef TG_OF
 #undef TG_EXP
 #undef TG_LOG
+#undef TG_BITS
 #define T double
 #define TG_OF(NAME) NAME##_f64
 #define TG_EXP tg_row_exp
 #define TG_LOG log
+#define TG_BITS int64_t
 #include "softmax_loops.h"
 #undef T
 #undef TG_OF
 #undef TG_EXP
 #undef TG_LOG
+#undef TG_BITS
 
 static int tg_softmax(int logarithm, int dtype, char *out, const char *x, int64_t outer, int64_t n, int64_t inner) {
     if (dtype != TG_F32 && dtype != TG_F64) return TG_NO_KERNEL;

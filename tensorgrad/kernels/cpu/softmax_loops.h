@@ -1,6 +1,7 @@
 /* Softmax and the cross entropy of classes for one type: included by softmax.h for float and double.
  *
- * T is the type, TG_OF(name) the name of a function for it, TG_EXP its exponential.
+ * T is the type, TG_OF(name) the name of a function for it, TG_EXP and TG_LOG its
+ * exponential and logarithm, TG_BITS the integer of its size.
  */
 
 enum { TG_OF(TG_ROW_TILE) = 512, TG_OF(TG_ROW_LANES) = 64 / sizeof(T), TG_OF(TG_INNER_TILE) = 128 };
@@ -10,14 +11,19 @@ enum { TG_OF(TG_ROW_TILE) = 512, TG_OF(TG_ROW_LANES) = 64 / sizeof(T), TG_OF(TG_
 
 /* The largest element; what is not a number may be passed over, the sum of exponentials finds it. */
 static inline __attribute__((always_inline)) T TG_OF(tg_row_max)(const T *x, int64_t n) {
+    /* Written with vectors: as a loop over lanes GCC leaves it scalar. */
+    typedef T lanes_t __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));
+    typedef TG_BITS bits_t __attribute__((vector_size(64)));
     T best = x[0];
     int64_t i = 0;
     if (n >= LANES) {
-        T lanes[LANES];
-        for (int l = 0; l < LANES; l++) lanes[l] = x[l];
-        for (i = LANES; i + LANES <= n; i += LANES)
-            for (int l = 0; l < LANES; l++) lanes[l] = x[i + l] > lanes[l] ? x[i + l] : lanes[l];
-        for (int l = 0; l < LANES; l++) best = lanes[l] > best ? lanes[l] : best;
+        lanes_t top = *(const lanes_t *)x;
+        for (i = LANES; i + LANES <= n; i += LANES) {
+            lanes_t v = *(const lanes_t *)(x + i);
+            bits_t larger = (bits_t)(v > top);
+            top = (lanes_t)(((bits_t)v & larger) | ((bits_t)top & ~larger));
+        }
+        for (int l = 0; l < LANES; l++) best = top[l] > best ? top[l] : best;
     }
     for (; i < n; i++) best = x[i] > best ? x[i] : best;
     return best;
