@@ -52,8 +52,13 @@ def step():
     sgd.step()
 """
 IMPORTS = {
-    "tensorgrad": "import tensorgrad as t, tensorgrad_nn as nn, tensorgrad_nn.functional as F, tensorgrad_optim as optim",
-    "torch": "import torch as t, torch.nn as nn, torch.nn.functional as F, torch.optim as optim; t.set_num_threads({threads})",
+    "tensorgrad": """
+import tensorgrad as t, tensorgrad_nn as nn, tensorgrad_nn.functional as F, tensorgrad_optim as optim
+""",
+    "torch": """
+import torch as t, torch.nn as nn, torch.nn.functional as F, torch.optim as optim
+t.set_num_threads({threads})
+""",
 }
 WORKER = """
 import json, sys, timeit

@@ -111,6 +111,7 @@ from tensorgrad_nn.rearrangement import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from tensorgrad_nn.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from tensorgrad_nn.sparse import Embedding
 
 __version__ = "0.1.0"
@@ -120,6 +121,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -159,6 +163,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "Fold",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -176,6 +181,7 @@ __all__ = [
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -207,6 +213,7 @@ __all__ = [
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",
