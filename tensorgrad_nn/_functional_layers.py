@@ -514,12 +514,11 @@ def _resample(x: Tensor, dim: int, size: int, scale: float | None, mode: str, al
         taps, weights = [-1, 0, 1, 2], [far[0], near[0], near[1], far[1]]
     shape = [1] * x.ndim
     shape[dim] = size
-    total = None
+    terms = []
     for tap, weight in zip(taps, weights, strict=True):
         index = (left + tap).clamp(0, length - 1).to(tensorgrad.int64)
-        term = x.index_select(dim, index) * weight.to(x.dtype).reshape(shape)
-        total = term if total is None else total + term
-    return total
+        terms.append(x.index_select(dim, index) * weight.to(x.dtype).reshape(shape))
+    return sum(terms[1:], terms[0])
 
 
 def interpolate(

@@ -58,7 +58,7 @@ def _broadcast(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             "Please ensure they have the same size.",
             stacklevel=3,
         )
-        return tensorgrad.broadcast_tensors(input, target)
+        input, target = tensorgrad.broadcast_tensors(input, target)
     return input, target
 
 

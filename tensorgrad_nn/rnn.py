@@ -206,7 +206,10 @@ class _Recurrent(Module):
         for layer in range(num_layers):
             columns = input_size if layer == 0 else hidden_size * len(self._suffixes)
             for suffix in self._suffixes:
-                shapes = {"weight_ih": (rows, columns), "weight_hh": (rows, hidden_size)}
+                shapes: dict[str, tuple[int, ...]] = {
+                    "weight_ih": (rows, columns),
+                    "weight_hh": (rows, hidden_size),
+                }
                 if bias:
                     shapes.update({"bias_ih": (rows,), "bias_hh": (rows,)})
                 for name, shape in shapes.items():

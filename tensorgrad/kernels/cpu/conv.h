@@ -7,6 +7,7 @@
 #define TG_CONV_H
 
 #include "fused_table.h"
+#include "conv_direct.h"
 #include "gemm.h"
 
 enum { TG_CONV_TILE = 1 << 19 }; /* bytes of a tile of columns: it stays in the second cache */
@@ -151,19 +152,29 @@ static int tg_conv_images(const tg_conv *c, const tg_blas *blas, int which, char
 
 static int tg_conv_forward(const tg_conv *c, const tg_blas *blas, char *y, const char *x, const char *w, const char *bias) {
     if (!tg_im2col(c->dtype)) return TG_NO_KERNEL;
+    tg_direct d;
+    int64_t top, left;
     tg_conv_fill(c->dtype, y, bias, c->batch, c->groups * c->out_channels, tg_volume(c->out));
+    if (tg_conv_is_direct(c, 0, &d, &top, &left)) return tg_conv_directly(c, &d, 0, top, left, y, x, w);
     return tg_conv_images(c, blas, TG_CONV_FORWARD, (char *)x, y, (char *)w, 0, c->batch);
 }
 
 /* The transposed convolution, which is also the gradient of the input. */
 static int tg_conv_input(const tg_conv *c, const tg_blas *blas, char *x, const char *y, const char *w, const char *bias) {
     if (!tg_im2col(c->dtype)) return TG_NO_KERNEL;
+    tg_direct d;
+    int64_t top, left;
     tg_conv_fill(c->dtype, x, bias, c->batch, c->groups * c->in_channels, tg_volume(c->in));
+    if (tg_conv_is_direct(c, 1, &d, &top, &left)) return tg_conv_directly(c, &d, 1, top, left, x, y, w);
     return tg_conv_images(c, blas, TG_CONV_INPUT, x, (char *)y, (char *)w, 0, c->batch);
 }
 
 static int tg_conv_weight(const tg_conv *c, const tg_blas *blas, char *w, const char *y, const char *x) {
     if (!tg_im2col(c->dtype)) return TG_NO_KERNEL;
+    tg_direct d;
+    int64_t top, left;
+    if (tg_conv_is_direct(c, 0, &d, &top, &left) && c->in_channels * c->out_channels <= 256)
+        return tg_conv_weight_directly(c, &d, top, left, w, y, x);
     memset(w, 0, (size_t)(c->groups * c->out_channels * c->in_channels * tg_volume(c->kernel) * tg_itemsize(c->dtype)));
     return tg_conv_images(c, blas, TG_CONV_WEIGHT, (char *)x, (char *)y, w, 0, c->batch);
 }

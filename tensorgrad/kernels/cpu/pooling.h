@@ -28,6 +28,41 @@
     }
 
 #define TG_POOLS(NAME, T)                                                                                        \
+    /* Where no window is empty: all windows of a line at once, one element of each after the other. */          \
+    TG_CLONES static void tg_max_pool_lines_##NAME(const tg_windows *p, T *restrict out, int64_t *restrict indices, \
+                                                   const T *restrict x, int64_t begin, int64_t end) {            \
+        int64_t most = 0, width = p->out[2], step = p->step[2];                                                  \
+        const int64_t *restrict start = p->start[2], *restrict count = p->count[2];                              \
+        for (int64_t ow = 0; ow < width; ow++) most = count[ow] > most ? count[ow] : most;                       \
+        out += begin * p->out[0] * p->out[1] * width;                                                            \
+        indices += begin * p->out[0] * p->out[1] * width;                                                        \
+        for (int64_t plane = begin; plane < end; plane++) {                                                      \
+            const T *restrict base = x + plane * p->in[0] * p->in[1] * p->in[2];                                 \
+            for (int64_t od = 0; od < p->out[0]; od++)                                                           \
+            for (int64_t oh = 0; oh < p->out[1]; oh++, out += width, indices += width) {                         \
+                for (int64_t kd = 0; kd < p->count[0][od]; kd++)                                                 \
+                for (int64_t kh = 0; kh < p->count[1][oh]; kh++) {                                               \
+                    int64_t line = ((p->start[0][od] + kd * p->step[0]) * p->in[1] + p->start[1][oh] + kh * p->step[1]) * p->in[2]; \
+                    for (int64_t kw = 0; kw < most; kw++) {                                                      \
+                        if (kd + kh + kw == 0) {                                                                 \
+                            for (int64_t ow = 0; ow < width; ow++) {                                             \
+                                out[ow] = base[line + start[ow]];                                                \
+                                indices[ow] = line + start[ow];                                                  \
+                            }                                                                                    \
+                            continue;                                                                            \
+                        }                                                                                        \
+                        for (int64_t ow = 0; ow < width; ow++) { /* a shorter window repeats its last element */ \
+                            int64_t at = line + start[ow] + (kw < count[ow] ? kw : count[ow] - 1) * step;        \
+                            T v = base[at], best = out[ow];                                                      \
+                            int better = (v > best) | (v != v);                                                  \
+                            out[ow] = better ? v : best;                                                         \
+                            indices[ow] = better ? at : indices[ow];                                             \
+                        }                                                                                        \
+                    }                                                                                            \
+                }                                                                                                \
+            }                                                                                                    \
+        }                                                                                                        \
+    }                                                                                                            \
     static void tg_max_pool_##NAME(const tg_windows *p, T *restrict out, int64_t *restrict indices, const T *restrict x, \
                                    int64_t begin, int64_t end) {                                                 \
         TG_POOL_WALK(                                                                                            \
@@ -68,7 +103,20 @@
 TG_POOLS(f32, float)
 TG_POOLS(f64, double)
 
+static int tg_has_empty_window(const tg_windows *p) {
+    for (int d = 0; d < 3; d++)
+        for (int64_t o = 0; o < p->out[d]; o++)
+            if (p->count[d][o] == 0) return 1;
+    return 0;
+}
+
 static int tg_max_pool(const tg_windows *p, char *out, int64_t *indices, const char *x) {
+    if (!tg_has_empty_window(p)) {
+        if (p->dtype == TG_F32) tg_max_pool_lines_f32(p, (float *)out, indices, (const float *)x, 0, p->planes);
+        else if (p->dtype == TG_F64) tg_max_pool_lines_f64(p, (double *)out, indices, (const double *)x, 0, p->planes);
+        else return TG_NO_KERNEL;
+        return TG_OK;
+    }
     if (p->dtype == TG_F32) tg_max_pool_f32(p, (float *)out, indices, (const float *)x, 0, p->planes);
     else if (p->dtype == TG_F64) tg_max_pool_f64(p, (double *)out, indices, (const double *)x, 0, p->planes);
     else return TG_NO_KERNEL;
