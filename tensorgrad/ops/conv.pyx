@@ -342,6 +342,10 @@ def _convolution_weight(TensorBase grad_output, TensorBase input, kernel, stride
     cdef int status
     if input.dtype is not grad_output.dtype or input.ndim != grad_output.ndim or input.ndim != <int>len(kernel) + 2:
         raise RuntimeError("convolution_weight: expected a gradient and an input of one dtype and rank")
+    if len(kernel) not in (1, 2, 3) or any([k < 1 for k in kernel]) or any([s < 1 for s in stride]) or any([d < 1 for d in dilation]) \
+            or any([p < 0 for p in padding]):
+        raise RuntimeError(f"convolution_weight: invalid geometry: kernel {list(kernel)}, stride {list(stride)}, padding {list(padding)}, "
+                           f"dilation {list(dilation)}")
     if _is_half(input):
         return to(_convolution_weight(_wide(grad_output), _wide(input), kernel, stride, padding, dilation, groups), input.dtype)
     xs, ys = _sizes(input), _sizes(grad_output)

@@ -442,6 +442,8 @@ def _class_entropy(TensorBase self, TensorBase target, TensorBase weight, int re
     cdef char* e
     cdef char* i
     _check_classes(self, target, weight)
+    if not _is_fusable(self, target, weight, reduction):
+        raise NotImplementedError("cross entropy of classes: expected floats or doubles on the CPU, and a weight of their dtype")
     x, classes, w = fused.packed(self), _packed_classes(target), None if weight is None else fused.packed(weight)
     _describe_classes(&c, self, classes, w, ignore_index, label_smoothing)
     loss = empty(target.ndim, target.shape, self.dtype, self.storage.device)

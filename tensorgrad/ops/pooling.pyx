@@ -7,8 +7,8 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from tensorgrad._core cimport fused
-from tensorgrad._core.device cimport TG_BAD_INDEX
-from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BF16, TG_F16, TG_F32, TG_I64, dtype_of
+from tensorgrad._core.device cimport TG_BAD_INDEX, cpu
+from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BF16, TG_F16, TG_F32, TG_F64, TG_I64, dtype_of
 from tensorgrad._core.fused cimport tg_windows
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, empty
@@ -141,7 +141,7 @@ cdef bint _is_half(TensorBase x):
 
 
 # ---- the largest ----------------------------------------------------------------------------------------
-def _max_pool(TensorBase self, Windows windows):
+def _max_pool(TensorBase self, Windows windows not None):
     cdef TensorBase x, out, indices
     cdef tg_windows c = windows.c
     cdef char* o
@@ -166,6 +166,18 @@ def _max_pool(TensorBase self, Windows windows):
     return out, indices
 
 
+cdef object _tensor_of(list numbers, int code, like):
+    """Numbers on the device of `like`."""
+    cdef int64_t n = len(numbers), i
+    cdef TensorBase host = empty(1, &n, dtype_of(code), cpu)
+    for i in range(n):
+        if code == TG_I64:
+            (<int64_t*>fused.memory(host))[i] = numbers[i]
+        else:
+            (<double*>fused.memory(host))[i] = numbers[i]
+    return (<object>host).to(like.device)
+
+
 def _max_of_others(x, Windows windows):
     """Windows of one size by repeating the last element of the smaller ones."""
     n, first = len(windows.sizes), x.ndim - len(windows.sizes)
@@ -174,7 +186,7 @@ def _max_of_others(x, Windows windows):
     for d in range(n):
         step, table = windows.step[d], windows.table[d]
         most = max([count for _, count, _ in table], default=1)
-        where = x.new_tensor([start + min(k, count - 1) * step for start, count, _ in table for k in range(most)], dtype=places.dtype)
+        where = _tensor_of([start + min(k, count - 1) * step for start, count, _ in table for k in range(most)], TG_I64, x)
         x, places = index_select(x, first + d, where), index_select(places, d, where)
         pairs += [len(table), most]
     order = [*range(0, 2 * n, 2), *range(1, 2 * n, 2)]
@@ -198,6 +210,8 @@ def _pool_scatter(TensorBase grad_output, TensorBase indices, sizes):
     cdef char* o
     cdef char* from_
     cdef int64_t* where
+    if n > grad_output.ndim or any([s < 0 for s in sizes]):
+        raise RuntimeError(f"pooling: expected sizes of at most {grad_output.ndim} dimensions, none negative, got {list(sizes)}")
     if _is_half(grad_output):
         return to(_pool_scatter(to(grad_output, dtype_of(TG_F32)), indices, sizes), grad_output.dtype)
     if fused.fused_of(grad_output) == NULL or grad_output.dtype.category != CAT_FLOAT:
@@ -239,7 +253,7 @@ operator("_pool_scatter(Tensor grad_output, Tensor indices, Size sizes)", _pool_
 
 
 # ---- means ------------------------------------------------------------------------------------------------
-def _mean_by(TensorBase self, Windows windows, bint backward):
+def _mean_by(TensorBase self, Windows windows not None, bint backward):
     cdef TensorBase x, out
     cdef tg_windows c = windows.c
     cdef char* o
@@ -271,7 +285,7 @@ def _mean_of_others(x, Windows windows, backward):
         for row, (start, count, divisor) in zip(rows, table):
             for k in range(count):
                 row[start + k * windows.step[d]] = 1.0 if windows.override is not None else 1.0 / divisor
-        shares = x.new_tensor(rows).reshape(len(table), size)
+        shares = to(_tensor_of([share for row in rows for share in row], TG_F64, x), x.dtype).reshape(len(table), size)
         axis = x.ndim - n + d
         x = movedim(matmul(movedim(x, axis, -1), shares if backward else shares.t()), -1, axis)
     return x if windows.override is None else x / windows.override
