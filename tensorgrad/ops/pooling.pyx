@@ -375,7 +375,7 @@ def _out_sizes(self, output_size, n):
     if any([o < 0 for o in out]):
         raise RuntimeError(f"adaptive pooling: elements of output_size must be greater than or equal to 0, got {list(out)}")
     if any([o > 1 << 24 for o in out]):
-        raise RuntimeError(f"adaptive pooling: an output_size of {list(out)} is larger than the {1 << 24} windows that a dimension may have")
+        raise RuntimeError(f"adaptive pooling: an output_size of {list(out)} exceeds the {1 << 24} windows that a dimension may have")
     return sizes, out
 
 
