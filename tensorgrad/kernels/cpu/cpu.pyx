@@ -1,6 +1,7 @@
 """The CPU's kernel table: the built-in backend."""
 
 from tensorgrad._core.device cimport set_cpu_table, tg_kernel_table
+from tensorgrad._core.fused cimport set_cpu_fused, tg_fused_table
 
 import os
 import warnings
@@ -15,6 +16,9 @@ cdef extern from *:
     #include "random.h"
     #include "blas.h"
     #include "gemm.h"
+    #include "norm.h"
+    #include "conv.h"
+    #include "pooling.h"
 
     /* BLAS is opened by the first product that is worth it: 2 ms, and it starts threads of its own. */
     static const char *tg_blas_path = "", *tg_blas_prefix = "", *tg_blas_suffix = "";
@@ -60,7 +64,21 @@ cdef extern from *:
     static const tg_kernel_table tg_cpu = {
         tg_pointwise, tg_copy, tg_fill, tg_reduce, tg_argreduce, tg_scan, tg_sort, tg_gather, tg_scatter,
         tg_matmul_any, tg_random, tg_randperm, tg_arange};
+
+    static int tg_conv_any(const tg_conv *c, char *y, const char *x, const char *w, const char *bias) {
+        return tg_conv_forward(c, tg_get_blas(), y, x, w, bias);
+    }
+    static int tg_conv_input_any(const tg_conv *c, char *x, const char *y, const char *w, const char *bias) {
+        return tg_conv_input(c, tg_get_blas(), x, y, w, bias);
+    }
+    static int tg_conv_weight_any(const tg_conv *c, char *w, const char *y, const char *x) {
+        return tg_conv_weight(c, tg_get_blas(), w, y, x);
+    }
+    static const tg_fused_table tg_cpu_fused = {
+        tg_softmax, tg_softmax_backward, tg_cross_entropy, tg_cross_entropy_backward, tg_layer_norm, tg_layer_norm_backward,
+        tg_conv_any, tg_conv_input_any, tg_conv_weight_any, tg_max_pool, tg_max_pool_backward, tg_avg_pool, tg_avg_pool_backward};
     """
+    const tg_fused_table tg_cpu_fused
     const tg_kernel_table tg_cpu
     const char* tg_blas_path
     const char* tg_blas_prefix
@@ -148,3 +166,4 @@ def simd_level():
 if os.environ.get("TENSORGRAD_SIMD") not in (None, "", simd_level()):
     warnings.warn(f"TENSORGRAD_SIMD={os.environ['TENSORGRAD_SIMD']} is ignored: it may be plain, avx2 or avx512, and no more "
                   f"than the processor has; {simd_level()} is used", RuntimeWarning)
+set_cpu_fused(&tg_cpu_fused)

@@ -1,7 +1,7 @@
 /* The few loops that a compiler does not vectorise by itself: half precision, transposes and short
  * strides. Each has its instructions chosen when it runs, and a plain loop for other processors. */
-#ifndef TG_SIMD_H
-#define TG_SIMD_H
+#ifndef TG_HALF_SIMD_H
+#define TG_HALF_SIMD_H
 
 #include "array.h"
 
