@@ -37,6 +37,7 @@ cdef class Formula:
     """A derivative as a function, and where each of its arguments comes from."""
     cdef object function
     cdef object constant
+    cdef bint is_value          # the named value itself
     cdef int n
     cdef int8_t source[12]
     cdef int8_t index[12]

@@ -186,8 +186,8 @@ def elementwise(size_t kernel, str signature, *, partials=None, vjp=None, jvp=No
     signature : str
         As in `signature`; tensor parameters are the kernel's inputs, in order.
     partials : dict
-        For each differentiable parameter its partial derivative: a number, or a function of the
-        parameters and of ``out`` by name.
+        For each differentiable parameter its partial derivative: a number, the name of a parameter or
+        ``out``, or a function of these by name.
     vjp, jvp
         Instead of or beside `partials`, where a fused kernel pays.
     to_float : bool
@@ -270,12 +270,16 @@ cdef int _bind(Overload o, Formula f, object function, uint32_t bit) except -1:
     """Find each argument of a formula by its name, and have saved what must be."""
     cdef tuple names
     cdef Signature s = o.signature
-    if not callable(function):
+    if isinstance(function, str):
+        names = (function,)
+        f.is_value = True
+    elif not callable(function):
         f.constant = function
         return 0
-    f.function = function
-    code = function.__code__
-    names = code.co_varnames[:code.co_argcount]
+    else:
+        f.function = function
+        code = function.__code__
+        names = code.co_varnames[:code.co_argcount]
     f.n = <int>len(names)
     if f.n > MAX_FORMULA:
         raise ValueError(f"a formula of {o.name} has more than {MAX_FORMULA} arguments")
@@ -865,23 +869,31 @@ cdef object materialize(NodeBase node, int i, object grad):
 cdef object _evaluate(Overload o, Formula f, NodeBase node, list grads):
     """Call a formula with what its arguments are named after."""
     cdef PyObject* args[12]
-    cdef list owned = []
-    cdef int i
+    cdef int i, n = 0
     cdef object x
-    for i in range(f.n):
-        if f.source[i] == FROM_SAVED:
-            x = unpack(node, f.index[i])
-        elif f.source[i] == FROM_GRAD:
-            x = grads[f.index[i]]
-            if x is None:
-                x = materialize(node, f.index[i], None)
-        elif f.source[i] == FROM_GRADS:
-            x = tuple([materialize(node, j, g) for j, g in enumerate(grads)])
-        else:
-            x = tuple([(node.needs >> j) & 1 != 0 for j in range(o.n_inputs)])
-        owned.append(x)
-        args[i] = <PyObject*>x
-    return PyObject_Vectorcall(f.function, args, f.n, NULL)
+    try:
+        while n < f.n:
+            x = _value(o, f, n, node, grads)
+            Py_INCREF(x)
+            args[n] = <PyObject*>x
+            n += 1
+        return PyObject_Vectorcall(f.function, args, n, NULL)
+    finally:
+        for i in range(n):
+            Py_XDECREF(args[i])
+
+
+cdef object _value(Overload o, Formula f, int i, NodeBase node, list grads):
+    """What argument `i` of a formula is named after."""
+    cdef object x
+    if f.source[i] == FROM_SAVED:
+        return unpack(node, f.index[i])
+    if f.source[i] == FROM_GRAD:
+        x = grads[f.index[i]]
+        return materialize(node, f.index[i], None) if x is None else x
+    if f.source[i] == FROM_GRADS:
+        return tuple([materialize(node, j, g) for j, g in enumerate(grads)])
+    return tuple([(node.needs >> j) & 1 != 0 for j in range(o.n_inputs)])
 
 
 cdef object run_operator_node(NodeBase node, list grads):
@@ -912,10 +924,15 @@ cdef object run_operator_node(NodeBase node, list grads):
                 result.append(g)
             continue
         g = grads[0]
-        if f.function is None and f.constant == 0:
+        if f.is_value:
+            p = unpack(node, f.index[0])
+        elif f.function is not None:
+            p = _evaluate(o, f, node, grads)
+        elif f.constant == 0:
             result.append(call1(op_zeros_like, g))      # whatever g holds, infinities too
             continue
-        p = f.constant if f.function is None else _evaluate(o, f, node, grads)
+        else:
+            p = f.constant
         result.append(_times_partial(g, p, True))
     return result
 
@@ -1038,7 +1055,9 @@ def jvp_values(Overload o, list args, list tangents, outs, bint linear):
         if t is None:
             continue
         p = o.partials[o.signature.params[o.input_params[i]].name]
-        if callable(p):
+        if isinstance(p, str):
+            p = outs if p == "out" else args[[q.name for q in o.signature.params].index(p)]
+        elif callable(p):
             names = p.__code__.co_varnames[:p.__code__.co_argcount]
             parameters = {q.name: j for j, q in enumerate(o.signature.params)}
             p = p(*[outs if name == "out" else args[parameters[name]] for name in names])

@@ -14,9 +14,10 @@ from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, dtype
 from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
 from tensorgrad._core.graph cimport accumulator_of, node_name
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
+from tensorgrad._core.primitives cimport fill, has_shape
 from tensorgrad._core.profiler cimport begin_evaluation, begin_node, end_event, end_events_inside, innermost_event
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, meta_of, release_saved)
+    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, empty, meta_of, release_saved)
 from tensorgrad._core.view cimport CopySlices, grad_fn_of
 
 cdef extern from "node_map.h":
@@ -84,57 +85,59 @@ def will_execute(NodeBase node):
 cdef int64_t _runs = 0
 
 
-cdef class Heap:
-    """Ready nodes, the latest recorded first."""
-    cdef PyObject** items
-    cdef int64_t count, size
+cdef struct Heap:
+    PyObject** items            # ready nodes, the latest recorded first; borrowed from the run's map
+    int64_t count, size
 
-    def __dealloc__(self):
-        free(self.items)
 
-    cdef int push(self, PyObject* node) except -1:
-        cdef int64_t i = self.count, parent
-        cdef PyObject** grown
-        if self.count == self.size:
-            self.size = 2 * self.size if self.size else 64
-            grown = <PyObject**>realloc(self.items, self.size * sizeof(PyObject*))
-            if grown == NULL:
-                raise MemoryError("out of memory in backward")
-            self.items = grown
-        self.count += 1
-        while i > 0:
-            parent = (i - 1) >> 1
-            if (<NodeBase>self.items[parent]).sequence >= (<NodeBase>node).sequence:
-                break
-            self.items[i] = self.items[parent]
-            i = parent
-        self.items[i] = node
-        return 0
+cdef int make_room(PyObject*** items, int64_t* size) except -1:
+    cdef int64_t wanted = 2 * size[0] if size[0] else 64
+    cdef PyObject** grown = <PyObject**>realloc(items[0], wanted * sizeof(PyObject*))
+    if grown == NULL:
+        raise MemoryError("out of memory in backward")
+    items[0], size[0] = grown, wanted
+    return 0
 
-    cdef PyObject* pop(self) noexcept:
-        cdef PyObject* top = self.items[0]
-        cdef PyObject* last
-        cdef int64_t i = 0, child
-        self.count -= 1
-        last = self.items[self.count]
-        while True:
-            child = 2 * i + 1
-            if child >= self.count:
-                break
-            if child + 1 < self.count and (<NodeBase>self.items[child + 1]).sequence > (<NodeBase>self.items[child]).sequence:
-                child += 1
-            if (<NodeBase>self.items[child]).sequence <= (<NodeBase>last).sequence:
-                break
-            self.items[i] = self.items[child]
-            i = child
-        self.items[i] = last
-        return top
+
+cdef int push(Heap* heap, PyObject* node) except -1:
+    cdef int64_t i = heap.count, parent
+    if heap.count == heap.size:
+        make_room(&heap.items, &heap.size)
+    heap.count += 1
+    while i > 0:
+        parent = (i - 1) >> 1
+        if (<NodeBase>heap.items[parent]).sequence >= (<NodeBase>node).sequence:
+            break
+        heap.items[i] = heap.items[parent]
+        i = parent
+    heap.items[i] = node
+    return 0
+
+
+cdef PyObject* pop(Heap* heap) noexcept:
+    cdef PyObject* top = heap.items[0]
+    cdef PyObject* last
+    cdef int64_t i = 0, child
+    heap.count -= 1
+    last = heap.items[heap.count]
+    while True:
+        child = 2 * i + 1
+        if child >= heap.count:
+            break
+        if child + 1 < heap.count and (<NodeBase>heap.items[child + 1]).sequence > (<NodeBase>heap.items[child]).sequence:
+            child += 1
+        if (<NodeBase>heap.items[child]).sequence <= (<NodeBase>last).sequence:
+            break
+        heap.items[i] = heap.items[child]
+        i = child
+    heap.items[i] = last
+    return top
 
 
 cdef class Run:
     """One backward run."""
     cdef tg_node_map map
-    cdef Heap ready
+    cdef Heap ready             # also the stack of the first visit
     cdef list roots             # keeps the graph alive while it is traversed
     cdef dict captures          # node -> {output_nr: [positions]}
     cdef list captured
@@ -149,6 +152,7 @@ cdef class Run:
                 Py_XDECREF(<PyObject*>self.map.entries[i].grads)
                 Py_XDECREF(<PyObject*>self.map.entries[i].node)
         free(self.map.entries)
+        free(self.ready.items)
 
     cdef tg_node_entry* entry(self, PyObject* node) except NULL:
         cdef int is_new
@@ -161,7 +165,7 @@ cdef class Run:
 
     cdef int count_dependencies(self) except -1:
         """Visit every reachable node once; each counts the edges that lead to it."""
-        cdef list stack = []
+        cdef Heap* stack = &self.ready
         cdef NodeBase node
         cdef PyObject* target
         cdef int i
@@ -170,9 +174,10 @@ cdef class Run:
             before = self.map.count
             self.entry(<PyObject*>root)
             if self.map.count > before:
-                stack.append(root)
-        while stack:
-            node = <NodeBase>stack.pop()
+                self.visit_later(<PyObject*>root)
+        while stack.count:
+            stack.count -= 1
+            node = <NodeBase>stack.items[stack.count]
             for i in range(node.n_edges):
                 target = node.edges[i].node
                 if target == NULL:
@@ -180,7 +185,14 @@ cdef class Run:
                 before = self.map.count
                 self.entry(target).waiting += 1
                 if self.map.count > before:
-                    stack.append(<object>target)
+                    self.visit_later(target)
+        return 0
+
+    cdef int visit_later(self, PyObject* node) except -1:
+        if self.ready.count == self.ready.size:
+            make_room(&self.ready.items, &self.ready.size)
+        self.ready.items[self.ready.count] = node
+        self.ready.count += 1
         return 0
 
     cdef int mark_wanted(self) except -1:
@@ -212,17 +224,18 @@ cdef class Run:
                     stack.append((<object>node.edges[i].node, 0))
         return 0
 
-    cdef int deliver(self, PyObject* target, int output_nr, object grad) except -1:
-        """Add `grad` to what has arrived at output `output_nr` of `target`."""
-        cdef tg_node_entry* e = tg_node_find(&self.map, target)
+    cdef int deliver(self, tg_node_entry* e, int output_nr, object grad) except -1:
+        """Add `grad` to what has arrived at output `output_nr` of a node."""
         cdef list grads
         cdef TensorBase old
         if grad is None:
             return 0
         if e.grads == NULL:
-            grads = [None] * (<NodeBase>target).n_outputs
+            grads = [grad] if (<NodeBase>e.node).n_outputs == 1 else [None] * (<NodeBase>e.node).n_outputs
+            grads[output_nr] = grad
             Py_INCREF(grads)
             e.grads = <void*>grads
+            return 0
         grads = <list>e.grads
         if grads[output_nr] is None:
             grads[output_nr] = grad
@@ -237,19 +250,48 @@ cdef class Run:
             grads[output_nr] = call2(op_add, old, grad)
         return 0
 
+    cdef int want_all(self) except -1:
+        cdef int64_t k
+        for k in range(self.map.size):
+            if self.map.entries[k].node != NULL:
+                self.map.entries[k].wanted = 1
+        return 0
+
+    cdef int start(self, tuple outputs, tuple grads) except -1:
+        """Run from the roots' outputs of these numbers, in the modes that backward has."""
+        global _runs, tg_current_run
+        cdef tg_thread_state* st = thread_state()
+        cdef int grad_before = st.grad
+        cdef void* outer = tg_current_run
+        cdef int64_t event = innermost_event() if st.profiling else -2
+        _runs += 1
+        self.number = _runs
+        st.grad = self.create_graph
+        tg_current_run = <void*>self
+        try:
+            for node, output_nr, grad in zip(self.roots, outputs, grads):
+                self.deliver(tg_node_find(&self.map, <PyObject*>node), output_nr, grad)
+            grad = None
+            return self.run()
+        finally:
+            tg_current_run = outer
+            st.grad = grad_before
+            if st.profiling:
+                end_events_inside(event)        # those of nodes that an error has left open
+
     cdef int run(self) except -1:
-        cdef tg_node_entry* e
+        cdef tg_node_entry* e       # the map no longer grows: entries stay where they are
         cdef NodeBase node
         cdef PyObject* target
         cdef list grads, result
         cdef int i
         cdef tg_thread_state* st = thread_state()
         cdef int64_t event = -1     # of the profiler
-        for root in set(self.roots):
+        for root in self.roots if len(self.roots) == 1 else set(self.roots):
             if tg_node_find(&self.map, <PyObject*>root).waiting == 0:
-                self.ready.push(<PyObject*>root)
+                push(&self.ready, <PyObject*>root)
         while self.ready.count:
-            node = <NodeBase>self.ready.pop()
+            node = <NodeBase>pop(&self.ready)
             e = tg_node_find(&self.map, <PyObject*>node)
             grads = None
             if e.grads != NULL:
@@ -271,12 +313,10 @@ cdef class Run:
                     continue
                 e = tg_node_find(&self.map, target)
                 if result is not None and (e.wanted or e.captured):
-                    self.deliver(target, node.edges[i].output_nr,
-                                 validated(node, i, result[i] if i < len(result) else None))
-                    e = tg_node_find(&self.map, target)
+                    self.deliver(e, node.edges[i].output_nr, validated(node, i, result[i] if i < len(result) else None))
                 e.waiting -= 1
                 if e.waiting == 0:
-                    self.ready.push(target)
+                    push(&self.ready, target)
             if not self.keep_graph and result is not None:
                 release_node(node)
             if result is not None:
@@ -487,6 +527,35 @@ _unused = ("The differentiated Tensor at index {} appears to not have been used 
            "the desired behavior.")
 
 
+cdef bint backward_from(TensorBase x, object gradient, bint keep_graph) except -1:
+    """``x.backward(gradient)`` without further options; False where `autograd.backward` has to look more closely."""
+    cdef Run r
+    cdef tg_thread_state* st = thread_state()
+    cdef TensorBase g
+    if st.levels != NULL and st.depth or x.wrap is not None or not x.flags & REQUIRES_GRAD or x.dtype.category < CAT_FLOAT:
+        return False
+    if gradient is None:
+        if x.numel != 1 or x.dtype.category != CAT_FLOAT:
+            return False
+        g = empty(x.ndim, x.shape, x.dtype, x.storage.device)
+        fill(g, 1)
+    else:
+        if not isinstance(gradient, TensorBase):
+            return False
+        g = <TensorBase>gradient
+        if g.wrap is not None or g.dtype is not x.dtype or not has_shape(g, x.ndim, x.shape):
+            return False
+    r = Run.__new__(Run)
+    r.whole = tg_current_run == NULL or (<Run>tg_current_run).whole
+    r.keep_graph = keep_graph
+    node, output_nr = edge_of(x)
+    r.roots = [node]
+    r.count_dependencies()
+    r.want_all()
+    r.start((output_nr,), (g,))
+    return True
+
+
 def gradient_edge_of(root):
     return edge_of(root)
 
@@ -517,18 +586,10 @@ def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, i
     tuple or None
         The gradients of `inputs`, unless they are accumulated.
     """
-    global _runs
-    global tg_current_run
     cdef Run r = Run.__new__(Run)
-    cdef tg_thread_state* st = thread_state()
-    cdef int grad_before = st.grad
-    cdef void* outer = tg_current_run
     cdef tg_node_entry* e
     cdef NodeBase node
-    cdef int64_t k
-    cdef int64_t event = innermost_event() if st.profiling else -2
-    r.ready = Heap.__new__(Heap)
-    r.whole = inputs is None and (outer == NULL or (<Run>outer).whole)
+    r.whole = inputs is None and (tg_current_run == NULL or (<Run>tg_current_run).whole)
     r.roots, r.keep_graph, r.create_graph, r.captures = [], keep_graph, create_graph, {}
     starts = []
     for i, root in enumerate(roots):
@@ -553,28 +614,11 @@ def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, i
             r.captures.setdefault(node, {}).setdefault(output_nr, []).append(i)
         r.mark_wanted()
     else:
-        for k in range(r.map.size):
-            if r.map.entries[k].node != NULL:
-                r.map.entries[k].wanted = 1
-    _runs += 1
-    r.number = _runs
-    st.grad = create_graph
-    tg_current_run = <void*>r
-    try:
-        for node, output_nr, grad in zip(r.roots, starts, grads):
-            r.deliver(<PyObject*>node, output_nr, grad)
-        grads = None
-        r.run()
-        if inputs is not None and accumulate_grad:
-            for x, grad in zip(inputs, r.captured):
-                if grad is not None:
-                    _accumulate_into(x, grad)
-            return None
-    finally:
-        tg_current_run = outer
-        st.grad = grad_before
-        if st.profiling:
-            end_events_inside(event)        # those of nodes that an error has left open
+        r.want_all()
+    r.start(tuple(starts), grads)
+    if inputs is not None and accumulate_grad:
+        _accumulate_all(inputs, r.captured, create_graph)
+        return None
     if inputs is None:
         return None
     if not allow_unreachable:
@@ -582,6 +626,19 @@ def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, i
             if grad is None:
                 raise RuntimeError(_unused.format(i))
     return tuple(r.captured)
+
+
+cdef int _accumulate_all(inputs, grads, bint create_graph) except -1:
+    cdef tg_thread_state* st = thread_state()
+    cdef int grad_before = st.grad
+    st.grad = create_graph
+    try:
+        for x, grad in zip(inputs, grads):
+            if grad is not None:
+                _accumulate_into(x, grad)
+    finally:
+        st.grad = grad_before
+    return 0
 
 
 cdef int _accumulate_into(TensorBase x, TensorBase grad) except -1:

@@ -332,6 +332,8 @@ cdef object unpack(NodeBase node, int i):
     if x.wrap is not None and not (<Level>x.wrap.owner).alive:
         return value_of_ended(x)
     if kind == SAVED_OUTPUT:
+        if not thread_state().grad and not x.flags & HAS_TANGENT:
+            return x            # nothing will be recorded: its history is of no interest
         y = _with_tangent(alias(x), x)
         y.grad_fn = node
         y.output_nr = node.saved[i].output_nr

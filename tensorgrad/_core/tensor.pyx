@@ -7,6 +7,7 @@ from cpython.object cimport Py_EQ, Py_GT, Py_LE, Py_LT, Py_NE, PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core.device cimport cpu
+from tensorgrad._core.engine cimport backward_from
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, CAT_INT, default_code, dtype_of
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.graph cimport read_grad
@@ -344,6 +345,8 @@ cdef class Tensor(TensorBase):
         inputs : Tensor or sequence of Tensor, optional
             Accumulate in these only.
         """
+        if inputs is None and not create_graph and backward_from(self, gradient, bool(retain_graph)):
+            return
         services["backward"](self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def detach_(self):

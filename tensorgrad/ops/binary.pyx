@@ -84,7 +84,7 @@ composite("rsub(Tensor self, Operand other, *, Number alpha)", lambda self, othe
           samples=lambda make: [((make(3, 4), make(4)), {"alpha": 2}), ((make(3), 5), {"alpha": 3})],
           reference="other - alpha * self")
 elementwise(<size_t>&tg_k_mul, "mul(Tensor self, Operand other)",
-            partials={"self": lambda other: other, "other": lambda self: self}, reference="self * other",
+            partials={"self": "other", "other": "self"}, reference="self * other",
             aliases=("multiply",), doc="""Product of two tensors, or of a tensor and a number.
 
     Examples

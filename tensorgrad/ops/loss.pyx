@@ -2,15 +2,18 @@
 
 `reduction` is a number as in PyTorch's native functions: 0 none, 1 mean, 2 sum.
 """
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport fused
 from tensorgrad._core.device cimport TG_BAD_INDEX, tg_kernel
+from tensorgrad._core.dispatch cimport native
 from tensorgrad._core.dtype cimport CAT_FLOAT, TG_F32, TG_F64, TG_I64, TG_U8, dtype_of
 from tensorgrad._core.fused cimport tg_classes
 from tensorgrad._core.grad_mode cimport thread_state
-from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport TensorBase, empty
+from tensorgrad._core.operator cimport Operator, call1, call2, handle
+from tensorgrad._core.primitives cimport has_shape
+from tensorgrad._core.types cimport TensorBase, empty, shape_tuple
 
 from tensorgrad._core.dispatch import composite, elementwise, operator
 from tensorgrad._core.graph import type_name
@@ -114,14 +117,25 @@ huber = elementwise(<size_t>&tg_k_huber, "_huber(Tensor self, Tensor other, Numb
                     doc="The values of `huber_loss`.")
 
 
-def _mse(self, target, reduction):
-    _float_loss(self, "mse_cpu")
-    return _reduced(squared_difference(self, target), reduction)
+cdef object _mse(PyObject** a):
+    cdef int reduction = <object>a[2]
+    _float_loss(<TensorBase>a[0], "mse_cpu")
+    squares = call2(squared_difference, <object>a[0], <object>a[1])
+    return call1(mean, squares) if reduction == MEAN else _reduced(squares, reduction)
 
 
-operator("mse_loss(Tensor self, Tensor target, int reduction=1)", _mse, batch=_loss_batch("mse_loss", 2), method=False,
-         vjp={"self": lambda grad, self, target, reduction: _backward(grad, 2 * (self - target), reduction, self.shape),
-              "target": lambda grad, self, target, reduction: _backward(grad, 2 * (target - self), reduction, target.shape)},
+def _mse_backward(grad, TensorBase self, other, int reduction):
+    """The gradient of `self`, ``2 (self - other) grad``; the small factors go together first."""
+    cdef TensorBase difference = self - other
+    gradient = difference * (grad * (2.0 / difference.numel if reduction == MEAN and difference.numel else 2.0))
+    if has_shape(difference, self.ndim, self.shape):
+        return gradient
+    return sum_to_size(gradient, shape_tuple(self))
+
+
+operator("mse_loss(Tensor self, Tensor target, int reduction=1)", native(_mse), batch=_loss_batch("mse_loss", 2), method=False,
+         vjp={"self": lambda grad, self, target, reduction: _mse_backward(grad, self, target, reduction),
+              "target": lambda grad, self, target, reduction: _mse_backward(grad, target, self, reduction)},
          jvp=lambda self, target, reduction, self_t, target_t: _forward(
              reduction, None, (lambda: 2 * (self - target), self_t), (lambda: 2 * (target - self), target_t)),
          reference="np.mean((self - target) ** 2) if reduction == 1 else (self - target) ** 2 if reduction == 0 "

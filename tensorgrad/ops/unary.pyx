@@ -103,7 +103,7 @@ cdef extern from *:
     const tg_kernel tg_k_exp, tg_k_exp2, tg_k_expm1, tg_k_log, tg_k_log2, tg_k_log10, tg_k_log1p
     const tg_kernel tg_k_sqrt, tg_k_rsqrt, tg_k_reciprocal, tg_k_square
 
-elementwise(<size_t>&tg_k_exp, "exp(Tensor self)", to_float=True, partials={"self": lambda out: out},
+elementwise(<size_t>&tg_k_exp, "exp(Tensor self)", to_float=True, partials={"self": "out"},
             reference="np.exp(self)", doc="""Exponential of each element.
 
     Examples
