@@ -20,7 +20,7 @@ from tensorgrad._core.signature cimport (
     P_ANY, P_DIM, P_DIMS, P_INDICES, P_NEW_DIM, P_NUMBER, P_OPERAND, P_TENSOR, P_TENSORS, Param, parse_signature, release)
 from tensorgrad._core.types cimport (
     CONTIGUOUS, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT,
-    VIEW_NO_GRAD, Storage, bump, empty, init_node, level_of, make_node_type, new_node, new_tensor, set_output)
+    VIEW_NO_GRAD, Storage, bump, empty, init_node, level_of, make_node_type, new_node, new_tensor, set_output, shape_tuple)
 from tensorgrad._core.view cimport check_inplace, gradient_edge, mark_view, rebase_history, refresh_view, set_tangent
 
 from tensorgrad._core.device import set_override_installer
@@ -737,10 +737,9 @@ cdef NodeBase _begin_record(Overload o, PyObject** a, object result):
         x = <object>a[o.saved_index[i]]
         if o.saved_kind[i] == SAVE_SHAPE:
             if isinstance(x, TensorBase):
-                save_object(node, i, tuple([(<TensorBase>x).shape[d] for d in range((<TensorBase>x).ndim)]))
+                save_object(node, i, shape_tuple(<TensorBase>x))
             elif isinstance(x, tuple):
-                save_object(node, i, tuple([tuple((<TensorBase>t).shape[d] for d in range((<TensorBase>t).ndim))
-                                            for t in <tuple>x]))
+                save_object(node, i, tuple([shape_tuple(<TensorBase>t) for t in <tuple>x]))
         elif o.saved_kind[i] == SAVE_DTYPE:
             save_object(node, i, (<TensorBase>x).dtype if isinstance(x, TensorBase) else None)
         elif isinstance(x, TensorBase):

@@ -3,10 +3,12 @@
 Everything ends in `primitives.matmul`, which takes operands with any strides: a transposed matrix is
 multiplied as it lies, and an operand that is broadcast over a batch is read, not repeated.
 """
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport fused, primitives
 from tensorgrad._core.primitives cimport expand_to
+from tensorgrad._core.dispatch cimport invoke, native
 from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX
 from tensorgrad._core.operator cimport Operator, call2, call3, handle
 from tensorgrad._core.types cimport CONTIGUOUS, REQUIRES_GRAD, TensorBase, empty, new_tensor
@@ -82,6 +84,11 @@ cdef TensorBase view2(TensorBase x, int64_t rows, int64_t columns, int64_t row_s
     return new_tensor(x.storage, x.dtype, 2, shape, strides, x.offset)
 
 
+cdef TensorBase turned(TensorBase x):
+    """The memory of a matrix as its transpose."""
+    return view2(x, x.shape[1], x.shape[0], x.strides[1], x.strides[0])
+
+
 cdef TensorBase shaped(TensorBase x, list sizes):
     """A contiguous tensor in another shape."""
     cdef int64_t shape[64]
@@ -136,15 +143,14 @@ def plus(x, product, beta, alpha):
 
 
 cdef TensorBase expand_checked(TensorBase x, int ndim, const int64_t* shape):
-    cdef int d, shift = ndim - x.ndim
-    target = [shape[d] for d in range(ndim)]
+    cdef int d, i, shift = ndim - x.ndim
     if shift < 0:
         raise RuntimeError(f"expand({sizes_of(x)}): the number of sizes provided ({ndim}) must be greater or equal to the number of "
                            f"dimensions in the tensor ({x.ndim})")
     for d in range(x.ndim):
         if x.shape[d] != 1 and x.shape[d] != shape[shift + d]:
             raise RuntimeError(f"The expanded size of the tensor ({shape[shift + d]}) must match the existing size ({x.shape[d]}) at "
-                               f"non-singleton dimension {shift + d}.  Target sizes: {target}.  Tensor sizes: {sizes_of(x)}")
+                               f"non-singleton dimension {shift + d}.  Target sizes: {[shape[i] for i in range(ndim)]}.  Tensor sizes: {sizes_of(x)}")
     return expand_to(x, ndim, shape)
 
 
@@ -304,10 +310,23 @@ composite("inner(Tensor self, Tensor other)", _inner, reference="np.inner(self, 
 
 
 # ---- matrices -------------------------------------------------------------------------------------------
-def _mm(TensorBase self, TensorBase mat2):
+cdef object _mm(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0], mat2 = <TensorBase>a[1]
     if self.ndim != 2 or mat2.ndim != 2:
         raise RuntimeError(f"{'self' if self.ndim != 2 else 'mat2'} must be a matrix")
     return matrix_product(self, mat2, "addmm")
+
+
+def _mm_self_vjp(TensorBase grad, TensorBase mat2):
+    if _are_plain_matrices(grad, mat2):
+        return _plain_product(grad, turned(mat2))
+    return mm(grad, _adjoint(mat2))
+
+
+def _mm_mat2_vjp(TensorBase grad, TensorBase self):
+    if _are_plain_matrices(grad, self):
+        return _plain_product(turned(self), grad)
+    return mm(_adjoint(self), grad)
 
 
 cdef int check_mv(TensorBase x, TensorBase mat, TensorBase vec) except -1:
@@ -319,7 +338,8 @@ cdef int check_mv(TensorBase x, TensorBase mat, TensorBase vec) except -1:
     return 0
 
 
-def _mv(TensorBase self, TensorBase vec):
+cdef object _mv(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0], vec = <TensorBase>a[1]
     cdef TensorBase out
     check_mv(None, self, vec)
     check_operands(self, vec, "addmv")
@@ -328,8 +348,8 @@ def _mv(TensorBase self, TensorBase vec):
     return out
 
 
-operator("mm(Tensor self, Tensor mat2)", _mm, batch=_mm_batch,
-         vjp={"self": lambda grad, mat2: mm(grad, _adjoint(mat2)), "mat2": lambda grad, self: mm(_adjoint(self), grad)},
+operator("mm(Tensor self, Tensor mat2)", native(_mm), batch=_mm_batch,
+         vjp={"self": lambda grad, mat2: _mm_self_vjp(grad, mat2), "mat2": lambda grad, self: _mm_mat2_vjp(grad, self)},
          jvp=lambda self, mat2, self_t, mat2_t: _bilinear(mm, self, mat2, self_t, mat2_t), reference="self @ mat2",
          samples=lambda make: [((make(2, 3), make(3, 4)), {}), ((make(1, 3), make(3, 1)), {})],
          doc="""Product of two matrices.
@@ -340,7 +360,7 @@ operator("mm(Tensor self, Tensor mat2)", _mm, batch=_mm_batch,
     tensor([[3., 3.],
             [3., 3.]])
     """)
-operator("mv(Tensor self, Tensor vec)", _mv, batch=_mv_batch,
+operator("mv(Tensor self, Tensor vec)", native(_mv), batch=_mv_batch,
          vjp={"self": lambda grad, vec: outer(grad, _conj(vec)), "vec": lambda grad, self: mv(_adjoint(self), grad)},
          jvp=lambda self, vec, self_t, vec_t: _bilinear(mv, self, vec, self_t, vec_t), reference="self @ vec",
          samples=lambda make: [((make(2, 3), make(3)), {})], doc="Product of a matrix and a vector.")
@@ -417,12 +437,16 @@ cdef int check_batches(TensorBase a, TensorBase b) except -1:
     return 0
 
 
-def _bmm(TensorBase self, TensorBase mat2):
-    check_batches(self, mat2)
-    return _batched(self, mat2)
+cdef object _bmm(PyObject** a):
+    check_batches(<TensorBase>a[0], <TensorBase>a[1])
+    return batched_product(<TensorBase>a[0], <TensorBase>a[1])
 
 
-def _batched(TensorBase self, TensorBase other):
+cdef object _batched(PyObject** a):
+    return batched_product(<TensorBase>a[0], <TensorBase>a[1])
+
+
+cdef TensorBase batched_product(TensorBase self, TensorBase other):
     """(..., m, k) times (..., k, n), batches broadcast; no operand is copied for it."""
     cdef int64_t shape[64]
     cdef int n = max(self.ndim, other.ndim), d, i, j
@@ -449,11 +473,11 @@ def _batched(TensorBase self, TensorBase other):
     return out
 
 
-operator("bmm(Tensor self, Tensor mat2)", _bmm, batch=_batched_matmul_batch,
+operator("bmm(Tensor self, Tensor mat2)", native(_bmm), batch=_batched_matmul_batch,
          vjp={"self": lambda grad, mat2: bmm(grad, _adjoint(mat2)), "mat2": lambda grad, self: bmm(_adjoint(self), grad)},
          jvp=lambda self, mat2, self_t, mat2_t: _bilinear(bmm, self, mat2, self_t, mat2_t), reference="self @ mat2",
          samples=lambda make: [((make(2, 2, 3), make(2, 3, 4)), {})], doc="Products of two batches of matrices.")
-operator("_batched_matmul(Tensor self, Tensor other)", _batched, batch=_batched_matmul_batch, node="bmm", internal=True,
+operator("_batched_matmul(Tensor self, Tensor other)", native(_batched), batch=_batched_matmul_batch, node="bmm", internal=True,
          vjp={"self": lambda grad, other, self_shape: sum_to_size(matmul(grad, _adjoint(other)), self_shape),
               "other": lambda grad, self, other_shape: sum_to_size(matmul(_adjoint(self), grad), other_shape)},
          jvp=lambda self, other, self_t, other_t: _bilinear(batched_matmul, self, other, self_t, other_t), reference="self @ other",
@@ -486,13 +510,18 @@ operator("_unsafe_view(Tensor self, Size size)", lambda self, size: shaped(self,
 
 
 # ---- all ranks --------------------------------------------------------------------------------------------
-def _matmul(TensorBase self, TensorBase other):
+cdef object _matmul(PyObject** a):
+    cdef int m = (<TensorBase>a[0]).ndim, n = (<TensorBase>a[1]).ndim
+    if m == 2 and n == 2:
+        return invoke(mm, a)
+    if m == 2 and n == 1:
+        return invoke(mv, a)
+    return product_of_any(<TensorBase>a[0], <TensorBase>a[1])
+
+
+cdef object product_of_any(TensorBase self, TensorBase other):
     cdef int m = self.ndim, n = other.ndim
     cdef list sizes
-    if m == 2 and n == 2:
-        return call2(mm, self, other)
-    if m == 2 and n == 1:
-        return call2(mv, self, other)
     if m == 1 and n == 1:
         return call2(dot, self, other)
     if m == 0 or n == 0:
@@ -507,8 +536,8 @@ def _matmul(TensorBase self, TensorBase other):
         folded = call2(reshape, self, (prod(sizes[:m - 1]), sizes[m - 1]))
         return call2(unsafe_view, call2(mm if n == 2 else mv, folded, other), (*sizes[:m - 1], *sizes_of(other)[1:]))
     if m <= 2 and self.flags & REQUIRES_GRAD:
-        turned = _matmul(call3(transpose, other, -2, -1), self if m == 1 else call3(transpose, self, 0, 1))
-        return turned if m == 1 else call3(transpose, turned, -2, -1)
+        product = call2(matmul, call3(transpose, other, -2, -1), self if m == 1 else call3(transpose, self, 0, 1))
+        return product if m == 1 else call3(transpose, product, -2, -1)
     if m == 1:
         return call2(squeeze, call2(batched_matmul, call2(unsqueeze, self, 0), other), -2)
     if n == 1:
@@ -516,7 +545,7 @@ def _matmul(TensorBase self, TensorBase other):
     return call2(batched_matmul, self, other)
 
 
-composite("matmul(Tensor self, Tensor other)", _matmul, reference="self @ other",
+composite("matmul(Tensor self, Tensor other)", native(_matmul), reference="self @ other",
           samples=lambda make: [((make(*a), make(*b)), {}) for a, b in (
               ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 2)), ((2, 2, 3), (3,)), ((2, 2, 3), (3, 2)), ((3,), (2, 3, 2)),
               ((2, 3), (2, 3, 2)), ((2, 2, 3), (2, 3, 2)), ((2, 1, 2, 3), (2, 3, 2)))],
@@ -530,12 +559,13 @@ composite("matmul(Tensor self, Tensor other)", _matmul, reference="self @ other"
 
 
 # ---- linear layers ------------------------------------------------------------------------------------------
-def _linear(TensorBase input, TensorBase weight, TensorBase bias):
+cdef object _linear(PyObject** a):
     """The input's leading dimensions are one; the bias is written first and the product added to it."""
+    cdef TensorBase input = <TensorBase>a[0], weight = <TensorBase>a[1], bias = <object>a[2]
     cdef int64_t shape[2]
     cdef TensorBase x = input, w, out
     cdef bint vector = weight.ndim == 1
-    cdef list sizes = sizes_of(input)
+    cdef list sizes = sizes_of(input) if input.ndim != 2 or vector else None
     if input.ndim == 0 or weight.ndim not in (1, 2):
         raise RuntimeError("both arguments to linear need to be at least 1D, but they are "
                            f"{input.ndim}D and {weight.ndim}D" if input.ndim == 0 or weight.ndim == 0
@@ -548,7 +578,7 @@ def _linear(TensorBase input, TensorBase weight, TensorBase bias):
             primitives.copy(x, input)
         x = shaped(x, [prod(sizes[:-1]), sizes[-1]])
     w = view2(weight, weight.shape[0], 1, weight.strides[0], 1) if vector else \
-        view2(weight, weight.shape[1], weight.shape[0], weight.strides[1], weight.strides[0])
+        turned(weight)
     check_matrices(x, w)
     check_operands(x, w, "addmm")
     shape[0], shape[1] = x.shape[0], w.shape[1]
@@ -588,7 +618,7 @@ def linear_input_vjp(TensorBase grad, TensorBase weight):
 
 def linear_weight_vjp(TensorBase grad, TensorBase input, weight_shape):
     if _are_plain_matrices(grad, input):
-        return _plain_product(view2(grad, grad.shape[1], grad.shape[0], grad.strides[1], grad.strides[0]), input)
+        return _plain_product(turned(grad), input)
     if len(weight_shape) == 1:
         return mv(_adjoint(_rows(input)), reshape(grad, (-1,)))
     return mm(transpose(_rows(grad), 0, 1), _conj(_rows(input)))
@@ -641,7 +671,7 @@ def linear_batch(batch_size, in_dims, input, weight, bias):
     return (out if bias is None else out + _front(bias, in_dims[2], rank)), 0
 
 
-operator("linear(Tensor input, Tensor weight, Tensor? bias=None)", _linear, batch=linear_batch, method=False,
+operator("linear(Tensor input, Tensor weight, Tensor? bias=None)", native(_linear), batch=linear_batch, method=False,
          vjp={"input": lambda grad, weight: linear_input_vjp(grad, weight),
               "weight": lambda grad, input, weight_shape: linear_weight_vjp(grad, input, weight_shape),
               "bias": lambda grad, bias_shape, weight_shape: linear_bias_vjp(grad, bias_shape, weight_shape)},
