@@ -7,7 +7,7 @@ from math import e, inf, nan, pi
 from tensorgrad import _printing, _threads
 from tensorgrad._core import return_types
 from tensorgrad._core.device import device
-from tensorgrad._core.dispatch import result_type
+from tensorgrad._core.elementwise import result_type
 from tensorgrad._core.dtype import (
     dtype,
     finfo,

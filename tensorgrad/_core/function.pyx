@@ -6,7 +6,7 @@ Function, so that ``type(y.grad_fn).__name__`` names it.
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc
 
-from tensorgrad._core.dispatch cimport materialize, remember_stack
+from tensorgrad._core.recording cimport materialize, remember_stack
 from tensorgrad._core.dtype cimport CAT_FLOAT
 from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
 from tensorgrad._core.graph cimport node_name, save_input, save_output, unpack

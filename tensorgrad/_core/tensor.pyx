@@ -19,7 +19,7 @@ from tensorgrad._core.types cimport (
     version_of)
 from tensorgrad._core.view cimport grad_fn_of
 
-from tensorgrad._core.dispatch import result_type
+from tensorgrad._core.elementwise import result_type
 from tensorgrad._core.graph import retain_output, tensor_prehooks, type_name
 from tensorgrad._core.hooks import HookDict
 from tensorgrad._core.size import Size

@@ -8,16 +8,18 @@ one level down. Nesting needs nothing else.
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
-from tensorgrad._core.dispatch cimport (
-    COMPOSITE, Overload, compile_overload, compute_dtype, run, run_at, run_composite, set_slow_paths)
+from tensorgrad._core.declaration cimport COMPOSITE, Overload, compile_overload
+from tensorgrad._core.dispatch cimport run, run_at, run_composite, set_slow_paths
 from tensorgrad._core.dtype cimport dtype_of
+from tensorgrad._core.elementwise cimport compute_dtype
 from tensorgrad._core.grad_mode cimport LEVEL_VMAP, Level, level_at, tg_thread_state, thread_state
 from tensorgrad._core.operator cimport Operator, call2, call3, handle
 from tensorgrad._core.profiler cimport begin_operator, end_event, end_operator
 from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_SIZE, Param
+from tensorgrad._core.tangents cimport set_jvp_below
 from tensorgrad._core.types cimport HAS_TANGENT, REQUIRES_GRAD, WRAPPED, TensorBase, Wrap, level_of, meta_of, new_tensor
 
-from tensorgrad._core.dispatch import jvp_values
+from tensorgrad._core.tangents import jvp_values
 
 import warnings
 
@@ -457,4 +459,5 @@ cdef object _pick(object x, int64_t b, int level):
     return x
 
 
-set_slow_paths(run_slowly, compute_below, jvp_below)
+set_slow_paths(run_slowly, compute_below)
+set_jvp_below(jvp_below)

@@ -7,7 +7,7 @@ from tensorgrad._core.device cimport tg_kernel
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.operator cimport Operator, handle
 
-from tensorgrad._core.dispatch import composite, elementwise
+from tensorgrad._core.declaration import composite, elementwise
 from tensorgrad._core.dtype import names
 
 cdef Operator add, sub, mul, div, neg, pow_, log, exp, where, conj, real, maximum, zeros_like

@@ -7,7 +7,7 @@ from tensorgrad._core.types cimport TensorBase
 
 from math import prod
 
-from tensorgrad._core.dispatch import composite
+from tensorgrad._core.declaration import composite
 
 cdef Operator mm, bmm, sum_, reshape, permute, squeeze, diagonal, einsum_pairs
 mm, bmm, sum_, reshape, permute, squeeze, diagonal = (

@@ -13,7 +13,7 @@ from tensorgrad._core.types cimport TensorBase, empty
 
 from math import prod
 
-from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.graph import type_name
 
 cdef Operator convolution, convolution_weight, conj, sum_, reshape, movedim, expand, narrow, permute, matmul, to, index_select

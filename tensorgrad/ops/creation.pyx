@@ -7,14 +7,14 @@ from tensorgrad._core.device cimport as_device, cpu, memory_device
 from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BOOL, TG_F64, TG_I64, default_code, dtype_of, to_complex_code
 from tensorgrad._core.dtype cimport dtype as DType
-from tensorgrad._core.dispatch cimport native
+from tensorgrad._core.declaration cimport native
 from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.types cimport (
     CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, alias, device_of, empty, new_tensor, set_geometry, shape_tuple, version_of)
 
 import math
 
-from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.dtype import names
 
 cdef Operator zeros_like, to_copy, clone, copy_, full, expand

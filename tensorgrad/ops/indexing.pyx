@@ -12,7 +12,7 @@ from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, device_of, empty, ne
 
 import operator as py_operator
 
-from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.graph import _type_names
 
 cdef Operator select, slice_, unsqueeze, index, index_put_, index_backward, alias, nonzero, gather, scatter, scatter_add, to

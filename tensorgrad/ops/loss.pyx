@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport fused
 from tensorgrad._core.device cimport TG_BAD_INDEX, tg_kernel
-from tensorgrad._core.dispatch cimport native
+from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dtype cimport CAT_FLOAT, TG_F32, TG_F64, TG_I64, TG_U8, dtype_of
 from tensorgrad._core.fused cimport tg_classes
 from tensorgrad._core.grad_mode cimport thread_state
@@ -15,7 +15,7 @@ from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.primitives cimport has_shape
 from tensorgrad._core.types cimport TensorBase, empty, shape_tuple
 
-from tensorgrad._core.dispatch import composite, elementwise, operator
+from tensorgrad._core.declaration import composite, elementwise, operator
 from tensorgrad._core.graph import type_name
 
 cdef Operator where, exp, log, log1p, sigmoid, logsigmoid, clamp, clamp_min, sum_, mean, reshape, movedim, expand, sum_to_size

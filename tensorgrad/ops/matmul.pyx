@@ -8,14 +8,15 @@ from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport fused, primitives
 from tensorgrad._core.primitives cimport expand_to
-from tensorgrad._core.dispatch cimport invoke, native
+from tensorgrad._core.declaration cimport native
+from tensorgrad._core.dispatch cimport invoke
 from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX
 from tensorgrad._core.operator cimport Operator, call2, call3, handle
 from tensorgrad._core.types cimport CONTIGUOUS, REQUIRES_GRAD, TensorBase, empty, new_tensor
 
 from math import prod
 
-from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.graph import type_name
 
 cdef Operator mm, mv, dot, vdot, bmm, matmul, linear, batched_matmul, outer, tensordot, unsafe_view

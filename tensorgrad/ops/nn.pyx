@@ -5,7 +5,7 @@ from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BF16, TG_F16, TG_F32, dtype_of
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, empty
 
-from tensorgrad._core.dispatch import composite, elementwise, operator
+from tensorgrad._core.declaration import composite, elementwise, operator
 from tensorgrad._core.graph import type_name
 from tensorgrad.ops.matmul import _linear_jvp, linear_batch, linear_bias_vjp, linear_input_vjp, linear_weight_vjp
 

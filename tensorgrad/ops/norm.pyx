@@ -8,7 +8,7 @@ from tensorgrad._core.types cimport TensorBase, empty
 
 from math import prod
 
-from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.graph import type_name
 
 cdef Operator mean, mul, add, rsqrt, reshape, movedim, sum_to_size, to, native_layer_norm, zeros_like, detach, var_mean

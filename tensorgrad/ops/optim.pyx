@@ -18,7 +18,7 @@ from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, device_of
 from tensorgrad._core.view cimport check_inplace
 
-from tensorgrad._core.dispatch import composite
+from tensorgrad._core.declaration import composite
 
 cdef extern from "Python.h":
     PyObject* PyTuple_GET_ITEM(PyObject* t, Py_ssize_t i) noexcept

@@ -5,7 +5,7 @@ from tensorgrad._core cimport primitives
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, empty
 
-from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.declaration import composite, operator
 
 cdef Operator constant_pad, index_select, movedim, arange, clamp, cat, narrow
 constant_pad, index_select, movedim, arange, clamp, cat, narrow = (

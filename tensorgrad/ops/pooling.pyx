@@ -16,7 +16,7 @@ from tensorgrad._core.types cimport TensorBase, empty
 from functools import lru_cache
 from math import prod
 
-from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.graph import type_name
 from tensorgrad.ops.conv import ints
 

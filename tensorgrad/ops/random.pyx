@@ -13,14 +13,14 @@ from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.dtype cimport (
     CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_BOOL, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16, TG_I32, TG_I64, TG_U8, TG_U16,
     TG_U32, TG_U64, default_code, dtype_of)
-from tensorgrad._core.dispatch cimport native
+from tensorgrad._core.declaration cimport native
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, device_of, empty
 from tensorgrad.ops.creation cimport filled, make
 
 import os
 
-from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.transforms import set_generator_source
 from tensorgrad._core.graph import type_name
 from tensorgrad.ops.creation import _like

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 from tensorgrad._core cimport primitives
 from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, default_code, dtype_of
 from tensorgrad._core.dtype cimport dtype as DType
-from tensorgrad._core.dispatch cimport native
+from tensorgrad._core.declaration cimport native
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.primitives cimport REDUCE_ALL, REDUCE_ANY, REDUCE_MAX, REDUCE_MIN, REDUCE_PROD, REDUCE_SUM
 from tensorgrad._core.types cimport TensorBase, empty, new_tensor, set_geometry
@@ -13,7 +13,7 @@ from tensorgrad._core.types cimport TensorBase, empty, new_tensor, set_geometry
 import math
 
 from tensorgrad._core import return_types
-from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.graph import _type_names
 
 cdef Operator sum_, expand, reshape, unsqueeze, squeeze, where, to, amax, gather, zeros_like, cumsum, flip, exp, log, mean, prod

@@ -4,7 +4,8 @@ from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memcmp, memcpy
 
 from tensorgrad._core cimport primitives
-from tensorgrad._core.dispatch cimport Overload, compile_overload, invoke, native, run
+from tensorgrad._core.declaration cimport Overload, compile_overload, native
+from tensorgrad._core.dispatch cimport invoke, run
 from tensorgrad._core.dtype cimport CAT_COMPLEX, TG_C64, TG_C128, TG_F32, TG_F64, dtype_of, promote
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, handle
@@ -12,7 +13,7 @@ from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, int_tuple, ne
 
 import warnings
 
-from tensorgrad._core.dispatch import composite, operator
+from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.size import Size
 
 cdef Operator view, reshape, expand, permute, transpose, select, slice_, unsqueeze, squeeze, stack, cat, sum_, zeros, movedim

@@ -4,7 +4,7 @@ from tensorgrad._core.operator cimport Operator, handle
 
 import math
 
-from tensorgrad._core.dispatch import composite, elementwise
+from tensorgrad._core.declaration import composite, elementwise
 from tensorgrad._core.dtype import finfo
 
 cdef Operator sin, cos, where, log, reshape, unsqueeze, stack, expand, digamma, polygamma, roll

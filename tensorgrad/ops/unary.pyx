@@ -6,7 +6,7 @@ the declaration with its partial derivative. Adding one needs nothing anywhere e
 from tensorgrad._core.device cimport tg_kernel
 from tensorgrad._core.operator cimport Operator, handle
 
-from tensorgrad._core.dispatch import composite, elementwise
+from tensorgrad._core.declaration import composite, elementwise
 
 cdef Operator conj = handle("conj_physical")
 cdef Operator tanh_backward, sigmoid_backward, threshold_backward, sgn

@@ -1,0 +1,277 @@
+"""Elementwise computation: promotion, broadcasting, the output's memory, and the kernel."""
+from libc.stdint cimport int64_t
+
+from tensorgrad._core.declaration cimport RULE_FLOAT
+from tensorgrad._core.device cimport cpu
+from tensorgrad._core.device cimport device as Device
+from tensorgrad._core.device cimport tg_kernel
+from tensorgrad._core.dtype cimport (
+    CAT_FLOAT, TG_BOOL, TG_I64, category_of, combine_categories, default_code, dtype_of, promote, to_complex_code, to_real_code)
+from tensorgrad._core.dtype cimport dtype as DType
+from tensorgrad._core.operator cimport Operator, call1, handle
+from tensorgrad._core.primitives cimport has_shape, pointwise
+from tensorgrad._core.signature cimport P_NUMBER, Param
+from tensorgrad._core.types cimport CONTIGUOUS, empty, new_tensor
+
+from tensorgrad._core.graph import _type_names
+
+cdef extern from "Python.h":
+    object PyObject_Vectorcall(object f, PyObject** args, size_t nargsf, PyObject* kwnames)
+
+cdef Operator op_clone = handle("clone")
+
+
+cdef int check_cast(TensorBase value, TensorBase target) except -1:
+    if category_of(value.dtype.code) > category_of(target.dtype.code):
+        raise RuntimeError(f"result type {legacy_name(value.dtype)} can't be cast to the desired output type {legacy_name(target.dtype)}")
+    return 0
+
+
+cdef str legacy_name(DType d):
+    return _type_names[d.name]
+
+
+cdef int refuse_escaped(Overload o, TensorBase x) except -1:
+    """A tensor of a transform that is not in force here."""
+    if x.wrap.bdim >= 0:
+        raise RuntimeError(
+            "Either your tensor may have escaped from inside a function being vmapped and this is a user error, or it is used "
+            f"below its own transform. ({o.name} got a batched tensor of level {x.wrap.level})")
+    raise RuntimeError(
+        f"{o.name}: a tensor that belongs to a transform has escaped from the function that was transformed (grad, vjp or jvp "
+        f"at level {x.wrap.level}); return it from that function instead")
+
+
+cdef int compute_dtype(Overload o, PyObject** a) except -1:
+    """The type in which an elementwise operator computes."""
+    cdef int dims = -1, zeros = -1, numbers = -1, i, code
+    cdef int first = o.kernel.bool_first
+    cdef object x
+    if first == 0 and isinstance(<object>a[0], TensorBase) and (o.kernel.n_inputs == 1 or (
+            o.kernel.n_inputs == 2 and isinstance(<object>a[1], TensorBase)
+            and (<TensorBase>a[0]).dtype is (<TensorBase>a[1]).dtype)):
+        code = (<TensorBase>a[0]).dtype.code
+        return default_code() if o.rule == RULE_FLOAT and category_of(code) < CAT_FLOAT else code
+    for i in range(first, o.kernel.n_inputs):
+        x = <object>a[i]
+        if isinstance(x, TensorBase):
+            code = (<TensorBase>x).dtype.code
+            if (<TensorBase>x).ndim > 0:
+                dims = code if dims < 0 else promote(dims, code)
+            else:
+                zeros = code if zeros < 0 else promote(zeros, code)
+        elif (<Param>o.signature.params[i]).type == P_NUMBER and (dims >= 0 or zeros >= 0):
+            continue
+        elif type(x) is float:
+            numbers = default_code() if numbers < 0 else promote(numbers, default_code())
+        elif type(x) is bool:
+            numbers = TG_BOOL if numbers < 0 else promote(numbers, TG_BOOL)
+        elif type(x) is int:
+            numbers = TG_I64 if numbers < 0 else promote(numbers, TG_I64)
+        else:
+            numbers = to_complex_code(default_code())
+    code = combine_categories(combine_categories(dims, zeros), numbers)
+    if o.rule == RULE_FLOAT and category_of(code) < CAT_FLOAT:
+        code = default_code()
+    return code
+
+
+cdef int _broadcast(PyObject** a, int n, int64_t* shape) except -1:
+    """The common shape of the tensors among `a`; returns its ndim."""
+    cdef int i, d, ndim = 0
+    cdef int64_t size
+    cdef TensorBase x
+    for i in range(n):
+        if isinstance(<object>a[i], TensorBase):
+            x = <TensorBase>a[i]
+            if x.ndim > ndim:
+                for d in range(ndim - 1, -1, -1):
+                    shape[d + x.ndim - ndim] = shape[d]
+                for d in range(x.ndim - ndim):
+                    shape[d] = 1
+                ndim = x.ndim
+            for d in range(x.ndim):
+                size = x.shape[d]
+                if size != shape[ndim - x.ndim + d]:
+                    if shape[ndim - x.ndim + d] == 1:
+                        shape[ndim - x.ndim + d] = size
+                    elif size != 1:
+                        raise RuntimeError(
+                            f"The size of tensor a ({shape[ndim - x.ndim + d]}) must match the size of tensor b ({size}) at "
+                            f"non-singleton dimension {ndim - x.ndim + d}")
+    return ndim
+
+
+cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
+    """Promotion, broadcasting, allocation and the kernel; into `out` when it is given."""
+    cdef const tg_kernel* k = o.kernel
+    cdef int i, n = k.n_inputs, ndim, code, out_code
+    cdef int64_t shape[64]
+    cdef TensorBase x, first = None
+    cdef bint same = True
+    cdef Device device = None
+    for i in range(n):
+        if isinstance(<object>a[i], TensorBase):
+            x = <TensorBase>a[i]
+            if x.storage is None:
+                refuse_escaped(o, x)
+            if first is None:
+                first = x
+                device = x.storage.device
+            else:
+                same &= has_shape(x, first.ndim, first.shape)
+                if x.storage.device is not device:
+                    device = _common_device(o, first, x, device)
+    if o.check is not None:
+        PyObject_Vectorcall(o.check, a, n, NULL)
+    if first is None:
+        return _numbers_only(o, a)
+    code = compute_dtype(o, a)
+    out_code = TG_BOOL if k.bool_output else (to_real_code(code) if k.real_output else code)
+    if out is not None:
+        return _pointwise_into(o, k, code, out_code, a, out)
+    if same:
+        if first.flags & CONTIGUOUS:
+            out = empty(first.ndim, first.shape, dtype_of(out_code), device)
+        else:
+            out = _empty_like_layout(first, dtype_of(out_code), device)
+    else:
+        ndim = _broadcast(a, n, shape)
+        out = empty(ndim, shape, dtype_of(out_code), device)
+    pointwise(k, code, out, a)
+    return out
+
+
+cdef TensorBase _numbers_only(Overload o, PyObject** a):
+    cdef TensorBase out
+    code = compute_dtype(o, a)
+    out = empty(0, NULL, dtype_of(TG_BOOL if o.kernel.bool_output else code), cpu)
+    pointwise(o.kernel, code, out, a)
+    return out
+
+
+cdef Device _common_device(Overload o, TensorBase a, TensorBase b, Device device):
+    """A zero-dimensional CPU tensor may join any device; nothing else moves silently."""
+    if b.ndim == 0 and b.storage.device.table != NULL:
+        return device
+    if a.ndim == 0 and a.storage.device.table != NULL:
+        return b.storage.device
+    raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, {device} and "
+                       f"{b.storage.device}! ({o.name}: move one of them with .to(device))")
+
+
+cdef TensorBase _empty_like_layout(TensorBase x, DType dtype, Device device):
+    """Of x's shape, and with its strides when these leave no gaps (a transposed matrix stays one)."""
+    cdef int64_t strides[64]
+    cdef int order[64]
+    cdef int d, e, t
+    cdef int64_t step = 1
+    cdef TensorBase out = empty(x.ndim, x.shape, dtype, device)
+    for d in range(x.ndim):
+        if x.strides[d] <= 0 and x.shape[d] != 1:
+            return out
+        order[d] = d
+    for d in range(1, x.ndim):      # outermost first, ties as they stand
+        e = d
+        while e > 0 and x.strides[order[e - 1]] < x.strides[order[e]]:
+            t = order[e]
+            order[e] = order[e - 1]
+            order[e - 1] = t
+            e -= 1
+    for d in range(x.ndim - 1, -1, -1):
+        strides[order[d]] = step
+        step *= max(x.shape[order[d]], 1)
+    return new_tensor(out.storage, dtype, x.ndim, x.shape, strides, 0)
+
+
+cdef bint _overlaps_itself(TensorBase x):
+    cdef int d
+    for d in range(x.ndim):
+        if x.strides[d] == 0 and x.shape[d] > 1:
+            return True
+    return False
+
+
+cdef TensorBase _pointwise_into(Overload o, const tg_kernel* k, int code, int out_code, PyObject** a, TensorBase out):
+    """An in-place operator: every check comes before the first write."""
+    cdef int64_t shape[64]
+    cdef int ndim, i, d
+    cdef PyObject* operands[3]
+    cdef list copies = None
+    cdef TensorBase x
+    if category_of(out_code) > category_of(out.dtype.code):
+        raise RuntimeError(f"result type {legacy_name(dtype_of(out_code))} can't be cast to the desired output type "
+                           f"{legacy_name(out.dtype)}")
+    ndim = _broadcast(a, k.n_inputs, shape)
+    if not has_shape(out, ndim, shape):
+        raise RuntimeError(f"output with shape {[out.shape[d] for d in range(out.ndim)]} doesn't match the broadcast shape "
+                           f"{[shape[d] for d in range(ndim)]}")
+    if _overlaps_itself(out):
+        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                           "location. Please clone() the tensor before performing the operation.")
+    for i in range(k.n_inputs):
+        operands[i] = a[i]
+        if not isinstance(<object>a[i], TensorBase):
+            continue
+        x = <TensorBase>a[i]
+        if x is not out and x.storage is out.storage and not _same_geometry(x, out) and _ranges_meet(x, out):
+            if x.flags & CONTIGUOUS and out.flags & CONTIGUOUS:
+                raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer "
+                                   "to a single memory location. Please clone() the tensor before performing the operation.")
+            x = call1(op_clone, x)      # interleaved or transposed: read it before it is overwritten
+            copies = [x, copies]
+            operands[i] = <PyObject*>x
+    pointwise(k, code, out, operands)
+    return out
+
+
+cdef bint _same_geometry(TensorBase x, TensorBase y):
+    cdef int d
+    if x.ndim != y.ndim or x.offset != y.offset:
+        return False
+    for d in range(x.ndim):
+        if x.shape[d] != y.shape[d] or (x.strides[d] != y.strides[d] and x.shape[d] > 1):
+            return False
+    return True
+
+
+cdef bint _ranges_meet(TensorBase x, TensorBase y):
+    cdef int64_t x0 = x.offset, x1 = x.offset, y0 = y.offset, y1 = y.offset
+    cdef int d
+    if x.numel == 0 or y.numel == 0:
+        return False
+    for d in range(x.ndim):
+        if x.strides[d] > 0:
+            x1 += x.strides[d] * (x.shape[d] - 1)
+        else:
+            x0 += x.strides[d] * (x.shape[d] - 1)
+    for d in range(y.ndim):
+        if y.strides[d] > 0:
+            y1 += y.strides[d] * (y.shape[d] - 1)
+        else:
+            y0 += y.strides[d] * (y.shape[d] - 1)
+    return x0 <= y1 and y0 <= x1
+
+
+def result_type(x, y):
+    """The dtype of an arithmetic operation between two tensors or numbers.
+
+    Examples
+    --------
+    >>> import tensorgrad
+    >>> tensorgrad.result_type(tensorgrad.tensor([1, 2], dtype=tensorgrad.int32), 1.0)
+    tensorgrad.float32
+    """
+    cdef int dims = -1, zeros = -1, numbers = -1
+    for v in (x, y):
+        if isinstance(v, TensorBase):
+            code = (<TensorBase>v).dtype.code
+            if (<TensorBase>v).ndim:
+                dims = code if dims < 0 else promote(dims, code)
+            else:
+                zeros = code if zeros < 0 else promote(zeros, code)
+        else:
+            code = (TG_BOOL if isinstance(v, bool) else TG_I64 if isinstance(v, int) else default_code()
+                    if isinstance(v, float) else to_complex_code(default_code()))
+            numbers = code if numbers < 0 else promote(numbers, code)
+    return dtype_of(combine_categories(combine_categories(dims, zeros), numbers))
