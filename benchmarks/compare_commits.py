@@ -20,9 +20,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cases import library, worker
+from cases.library import environment
 
 ROOT = Path(__file__).parents[1]
+WORKER = Path(__file__).with_name("cases") / "worker.py"
 
 
 def git(*arguments: str) -> str:
@@ -53,8 +54,8 @@ def measure(tree: Path, options: argparse.Namespace) -> dict[str, float | str]:
         "only": options.cases,
     }
     done = subprocess.run(
-        [sys.executable, worker.__file__, json.dumps(task)],
-        env=library.environment(options.threads) | {"PYTHONPATH": str(tree)},
+        [sys.executable, str(WORKER), json.dumps(task)],
+        env=environment(options.threads) | {"PYTHONPATH": str(tree)},
         cwd=tree.parent,
         capture_output=True,
         text=True,
