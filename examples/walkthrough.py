@@ -2,9 +2,9 @@
 
     python walkthrough.py [--output DIRECTORY]
 
-All blocks share one namespace, as the cells of a notebook do. The two plots go into the directory as PNG
-files. Addresses of objects are printed as ``0x...`` and the seed is set once, so that two runs print the
-same (but for the times that the profiler takes). The exit status is 1 if any block fails.
+All blocks share one namespace, as the cells of a notebook do. The plots go into the directory as PNG files,
+beside a trace of the profiler. Addresses of objects are printed as ``0x...`` and the seed is set once, so that
+two runs print the same (but for the times that the profiler takes). The exit status is 1 if any block fails.
 """
 
 from __future__ import annotations
@@ -508,6 +508,49 @@ print(prf.key_averages().table(sort_by='self_cpu_time_total'))
 """,
                 needs="tensorgrad.autograd.profiler",
             ),
+            Block(
+                r"""
+# labels on blocks of code, the data by input shape, and a file for Chrome's trace viewer
+record_function = tensorgrad.autograd.profiler.record_function
+with tensorgrad.autograd.profiler.profile(record_shapes=True) as prf:
+    with record_function('small'):
+        (x * y).sum().backward()
+    with record_function('large'):
+        (tensorgrad.ones(200, 300) * 2).sum()
+
+print(prf.key_averages(group_by_input_shape=True).table(sort_by='cpu_time_total', row_limit=8))
+directory.mkdir(parents=True, exist_ok=True)
+prf.export_chrome_trace(directory / 'trace.json')
+""",
+                needs="tensorgrad.autograd.profiler",
+            ),
+        ),
+    ),
+    Section(
+        "The Jacobian",
+        "The derivative of every output with respect to every input: here of sums of sines, so that row i ends at\n"
+        "column i and column j holds cos(x[j]).",
+        (
+            Block(r"""
+def f(x):
+    return tensorgrad.cumsum(tensorgrad.sin(x), 0)
+
+x = tensorgrad.linspace(0., 2. * math.pi, steps=25)
+J = tensorgrad.autograd.functional.jacobian(f, x)
+print(J.shape)
+print(tensorgrad.allclose(J, tensorgrad.cos(x).expand(25, 25).tril()))
+"""),
+            Block(
+                r"""
+plt.imshow(J, cmap='RdBu_r', vmin=-1, vmax=1)
+plt.colorbar(label='dy[i] / dx[j]')
+plt.xlabel('input j')
+plt.ylabel('output i')
+plt.title('Jacobian of cumsum(sin(x))')
+""",
+                needs="matplotlib",
+                figure="jacobian.png",
+            ),
         ),
     ),
 )
@@ -633,7 +676,7 @@ def main() -> int:
 
         # Draws into files, on machines without a display too.
         matplotlib.use("Agg")
-    namespace: dict[str, Any] = {"__name__": "walkthrough"}
+    namespace: dict[str, Any] = {"__name__": "walkthrough", "directory": output}
     failures = 0
     for number, section in enumerate(CHAPTER, 1):
         title = f"{number}. {section.title}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import e, inf, nan, pi
 
-from tensorgrad import _printing
+from tensorgrad import _printing, _threads
 from tensorgrad._core import return_types
 from tensorgrad._core.device import device
 from tensorgrad._core.dispatch import result_type
@@ -25,6 +25,7 @@ from tensorgrad._core.tensor import services as _services
 from tensorgrad._core.types import OutOfMemoryError
 from tensorgrad._core.types import Storage as UntypedStorage
 from tensorgrad._printing import get_printoptions, printoptions, set_printoptions
+from tensorgrad._threads import get_num_threads, set_num_threads
 from tensorgrad.kernels.cpu import blas_library as _blas_library
 
 from tensorgrad import ops as _ops  # isort: skip  (declares the operators; all that follows may use them)
@@ -54,6 +55,7 @@ from tensorgrad.ops.random import (
 from tensorgrad.ops.shape import broadcast_shapes
 
 _blas_library.register()
+_threads.install()
 _interop.install()
 _indexing.set_tensor_maker(tensor)
 _printing._get_default_dtype = get_default_dtype
@@ -62,7 +64,7 @@ globals().update(_dtype_names())
 globals().update({name: op for name, op, is_function, _ in _ops.public_names() if is_function})
 
 # These are written in public names, and so come after them.
-from tensorgrad import autograd, cuda, devices, func, random, testing, utils  # noqa: E402
+from tensorgrad import __config__, autograd, cpu, cuda, devices, func, profiler, random, testing, utils  # noqa: E402
 from tensorgrad.autograd import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: E402
 from tensorgrad.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled  # noqa: E402
 

@@ -6,7 +6,7 @@ from tensorgrad import Tensor
 from tensorgrad_nn import functional as F
 from tensorgrad_nn.module import Module
 
-__all__ = ["Dropout"]
+__all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d"]
 
 
 class Dropout(Module):
@@ -48,3 +48,35 @@ class Dropout(Module):
     def extra_repr(self) -> str:
         """Return both options."""
         return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout1d(Dropout):
+    """In training, sets each channel of the last dimension to zero with probability `p`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to `input`, (N, C, ...) or (C, ...)."""
+        return F.dropout1d(input, self.p, self.training, self.inplace)
+
+
+class Dropout2d(Dropout):
+    """In training, sets each channel of the last two dimensions to zero with probability `p`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to `input`, (N, C, ...) or (C, ...)."""
+        return F.dropout2d(input, self.p, self.training, self.inplace)
+
+
+class Dropout3d(Dropout):
+    """In training, sets each channel of the last three dimensions to zero with probability `p`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to `input`, (N, C, ...) or (C, ...)."""
+        return F.dropout3d(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(Dropout):
+    """Dropout that keeps mean and variance of what `SELU` gives; see `functional.alpha_dropout`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to `input`, of any shape."""
+        return F.alpha_dropout(input, self.p, self.training, self.inplace)

@@ -6,7 +6,10 @@ import warnings
 
 import tensorgrad
 from tensorgrad import Tensor, linear, sigmoid, tanh
-from tensorgrad_nn import _reduction
+from tensorgrad_nn import _functional_activation, _functional_layers, _functional_loss, _reduction
+from tensorgrad_nn._functional_activation import *  # noqa: F403
+from tensorgrad_nn._functional_layers import *  # noqa: F403
+from tensorgrad_nn._functional_loss import *  # noqa: F403
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +28,9 @@ __all__ = [
     "softmax",
     "tanh",
 ]
+__all__ += _functional_activation.__all__
+__all__ += _functional_layers.__all__
+__all__ += _functional_loss.__all__
 
 
 # Activations

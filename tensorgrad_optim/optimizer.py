@@ -9,15 +9,18 @@ from functools import wraps
 
 import tensorgrad
 from tensorgrad import Tensor
+from tensorgrad.autograd.profiler import record_function
 from tensorgrad_nn._naming import typename
 from tensorgrad_nn.utils.hooks import add_hook
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, TypeVar
 
     from tensorgrad_nn.utils.hooks import RemovableHandle
+
+    _F = TypeVar("_F", bound=Callable[..., Any])
 
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
 
@@ -32,6 +35,17 @@ _HOOK_DICTS = (
     "_optimizer_load_state_dict_pre_hooks",
     "_optimizer_load_state_dict_post_hooks",
 )
+
+
+def _labelled(method: _F) -> _F:
+    """Show the calls of a method in profiles, as ``Optimizer.step#SGD.step``."""
+
+    @wraps(method)
+    def labelled(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with record_function(f"Optimizer.{method.__name__}#{type(self).__name__}.{method.__name__}"):
+            return method(self, *args, **kwargs)
+
+    return labelled  # type: ignore[return-value]
 
 
 def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,7 +71,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             hook(self, args, kwargs)
         return result
 
-    return wrapper
+    return _labelled(wrapper)
 
 
 def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
@@ -269,6 +283,7 @@ class Optimizer:
 
     # The step
 
+    @_labelled
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Reset the gradients of all parameters.
 

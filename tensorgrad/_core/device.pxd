@@ -20,7 +20,7 @@ cdef extern from "kernel_table.h" nogil:
         int8_t bool_output
         int8_t bool_first
         int8_t real_output
-        tg_loop loop[15]
+        tg_loop loop[3][15]
     enum: TG_UNIFORM, TG_NORMAL, TG_RANDINT, TG_BERNOULLI, TG_EXPONENTIAL
     ctypedef struct tg_kernel_table:
         int (*pointwise)(const tg_kernel* k, int dtype, const tg_array* out, const tg_array* ins) noexcept nogil

@@ -14,6 +14,7 @@ cdef dict _interned = {}
 cdef dict _backends = {}
 cdef dict _failures = {}            # device type -> the error of the last attempt to load its plugin
 _loading = RLock()                  # two threads that name a type first load its plugin once
+_installer = None                   # gives operators a backend's kernels of its own; operators live above
 
 
 cdef class device:
@@ -171,9 +172,20 @@ def register_backend(str name, backend):
             f"the backend of device type '{name}' is built for contract version {version}; "
             f"this tensorgrad speaks version {CONTRACT_VERSION}: install a matching release of the plugin")
     # The memory of tensors that exist is freed through the backend they were made by.
+    if name in _backends and _backends[name] is not backend:
+        raise RuntimeError(f"the device type '{name}' has a backend already")
+    overrides = getattr(backend, "overrides", None)
+    if overrides and name not in _backends:
+        _installer(name, overrides)
     if _backends.setdefault(name, backend) is not backend:
         raise RuntimeError(f"the device type '{name}' has a backend already")
     _failures.pop(name, None)
+
+
+def set_override_installer(function):
+    """`function(device type, overrides)` is called when a backend that has some is registered."""
+    global _installer
+    _installer = function
 
 
 def registered_backends():

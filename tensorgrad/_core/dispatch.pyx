@@ -23,8 +23,10 @@ from tensorgrad._core.types cimport (
     VIEW_NO_GRAD, Storage, bump, empty, init_node, level_of, make_node_type, new_node, new_tensor, set_output)
 from tensorgrad._core.view cimport check_inplace, gradient_edge, mark_view, rebase_history, refresh_view, set_tangent
 
+from tensorgrad._core.device import set_override_installer
 from tensorgrad._core.engine import current_node
 from tensorgrad._core.graph import Node, _type_names
+from tensorgrad._core.operator import all_operators
 from tensorgrad._core.operator import fill as fill_operator
 from tensorgrad._core.operator import set_fast
 
@@ -111,7 +113,7 @@ cdef class Overload:
 
     def kernel_dtypes(self):
         """The dtypes that the CPU kernel computes in."""
-        return [dtype_of(i) for i in range(15) if self.kernel != NULL and self.kernel.loop[i] != NULL]
+        return [dtype_of(i) for i in range(15) if self.kernel != NULL and self.kernel.loop[0][i] != NULL]
 
     def saved_value_names(self):
         """What the derivatives have saved, by the names of ``node._saved_NAME``, one for each slot."""
@@ -1343,3 +1345,65 @@ def result_type(x, y):
 
 
 set_dispatcher(dispatch_call)
+
+
+# ---- kernels of a device's own ------------------------------------------------------------------------
+class _OnDevice:
+    """The forward of an operator that some device types compute in their own way; the others are as they were."""
+
+    def __init__(self, forward):
+        self.forward = forward
+        self.functions = {}
+
+    def __call__(self, *args):
+        cdef Device place = _place_of(args)
+        function = None if place is None else self.functions.get(place.type)
+        if function is not None:
+            result = function(*args)
+            if result is not NotImplemented:
+                return result
+        return self.forward(*args)
+
+
+cdef Device _place_of(tuple args):
+    """The device of the first tensor, or the one that is named where there is none."""
+    cdef Device named = None
+    for x in args:
+        if isinstance(x, tuple) and len(<tuple>x) and isinstance((<tuple>x)[0], TensorBase):
+            x = (<tuple>x)[0]
+        if isinstance(x, TensorBase):
+            return None if (<TensorBase>x).storage is None else (<TensorBase>x).storage.device
+        if isinstance(x, Device):
+            named = <Device>x
+    return named
+
+
+def install_overrides(str device_type, overrides):
+    """Have `overrides[name]` compute the operator `name` on a device type.
+
+    The wrapper is put around the forward of the overridden operators alone, so that the others pay nothing. An
+    elementwise operator is overridden in the backend's `pointwise`; of a composite the derivative is that of its
+    parts, which an override would take away.
+    """
+    cdef Overload o
+    found = []
+    for name, function in overrides.items():
+        op = all_operators().get(name.partition("(")[0].strip())
+        general = [x for x in (op.overloads if op is not None else ())
+                   if (<Overload>x).kind == GENERAL and name in ((<Overload>x).name, (<Overload>x).signature_text)]
+        if len(general) != 1:
+            raise RuntimeError(
+                f"the backend of device type '{device_type}' overrides '{name}', of which there are {len(general)} overloads that can be "
+                "overridden (elementwise operators are overridden in Backend.pointwise, composites by their parts)"
+                + "".join([f"\n * {(<Overload>x).signature_text}" for x in general]))
+        found.append((general[0], function))
+    for overload, function in found:
+        o = <Overload>overload
+        if not isinstance(o.forward, _OnDevice):
+            o.forward = _OnDevice(o.forward)
+            if o.inplace_form is not None:
+                o.inplace_form.forward = o.forward
+        o.forward.functions[device_type] = function
+
+
+set_override_installer(install_overrides)

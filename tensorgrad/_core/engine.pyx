@@ -14,6 +14,7 @@ from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, dtype
 from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
 from tensorgrad._core.graph cimport accumulator_of, node_name
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
+from tensorgrad._core.profiler cimport begin_evaluation, begin_node, end_event, end_events_inside, innermost_event
 from tensorgrad._core.types cimport (
     CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, meta_of, release_saved)
 from tensorgrad._core.view cimport CopySlices, grad_fn_of
@@ -242,6 +243,8 @@ cdef class Run:
         cdef PyObject* target
         cdef list grads, result
         cdef int i
+        cdef tg_thread_state* st = thread_state()
+        cdef int64_t event = -1     # of the profiler
         for root in set(self.roots):
             if tg_node_find(&self.map, <PyObject*>root).waiting == 0:
                 self.ready.push(<PyObject*>root)
@@ -254,6 +257,7 @@ cdef class Run:
                 Py_XDECREF(<PyObject*>e.grads)
                 e.grads = NULL
             if grads is not None:
+                event = begin_evaluation(st, node) if st.profiling and e.wanted else -1
                 if node.hooks is not None or node.is_accumulator:
                     run_prehooks(node, grads)
                 if e.captured:
@@ -277,6 +281,9 @@ cdef class Run:
                 release_node(node)
             if result is not None:
                 result.clear()
+            if event >= 0:
+                end_event(event)
+                event = -1
         return 0
 
     cdef list run_node(self, NodeBase node, list grads):
@@ -293,6 +300,7 @@ cdef class Run:
                 stack = _running.stack = []
             stack.append(node)
         given = tuple(grads) if hooks is not None and hooks.post is not None else None
+        cdef int64_t event = begin_node(thread_state(), node, grads) if thread_state().profiling else -1
         try:
             result = <list>node.runner(node, grads)
         except Exception as error:
@@ -300,6 +308,8 @@ cdef class Run:
                 explain_anomaly(node)
             raise
         finally:
+            if event >= 0:
+                end_event(event)
             if stack is not None:
                 stack.pop()
         if watched and anomaly_mode().check_nan:
@@ -516,6 +526,7 @@ def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, i
     cdef tg_node_entry* e
     cdef NodeBase node
     cdef int64_t k
+    cdef int64_t event = innermost_event() if st.profiling else -2
     r.ready = Heap.__new__(Heap)
     r.whole = inputs is None and (outer == NULL or (<Run>outer).whole)
     r.roots, r.keep_graph, r.create_graph, r.captures = [], keep_graph, create_graph, {}
@@ -562,6 +573,8 @@ def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, i
     finally:
         tg_current_run = outer
         st.grad = grad_before
+        if st.profiling:
+            end_events_inside(event)        # those of nodes that an error has left open
     if inputs is None:
         return None
     if not allow_unreachable:

@@ -3,6 +3,7 @@
 The context that forward, backward and jvp get is the graph's node itself. Its class is made for each
 Function, so that ``type(y.grad_fn).__name__`` names it.
 """
+from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc
 
 from tensorgrad._core.dispatch cimport materialize, remember_stack
@@ -10,6 +11,7 @@ from tensorgrad._core.dtype cimport CAT_FLOAT
 from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
 from tensorgrad._core.graph cimport node_name, save_input, save_output, unpack
 from tensorgrad._core.operator cimport Operator, call1, handle
+from tensorgrad._core.profiler cimport begin_function, end_event, end_operator
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INLINE_SAVED, IS_VIEW, REQUIRES_GRAD, RETAINS_GRAD, VIEW_CUSTOM_FUNCTION, VIEW_MULTI_OUTPUT, Edge, NodeBase,
     OutputMeta, SavedSlot, TensorBase, init_node, level_of, meta_of, set_output, version_of)
@@ -115,6 +117,21 @@ def apply_function(object cls, object node_type, tuple args, object forward, obj
         ``setup_context(ctx, args, output)``.
     """
     cdef tg_thread_state* st = thread_state()
+    cdef int64_t event
+    if not st.profiling:
+        return _apply_function(cls, node_type, args, forward, setup_context, st)
+    event = begin_function(st, cls.__name__, args)
+    try:
+        result = _apply_function(cls, node_type, args, forward, setup_context, st)
+    except BaseException:
+        end_event(event)
+        raise
+    end_operator(event, result)
+    return result
+
+
+cdef object _apply_function(object cls, object node_type, tuple args, object forward, object setup_context,
+                            tg_thread_state* st):
     cdef int grad = st.grad, forward_grad = st.forward_grad
     cdef FunctionNode node = (<type>node_type).__new__(node_type)
     cdef int k, n_tensors = 0

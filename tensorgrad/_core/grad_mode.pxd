@@ -9,6 +9,7 @@ cdef extern from "thread_state.h" nogil:
         int slow
         int depth
         int dual_level
+        int profiling
         void* levels
         void* saved_hooks
     ctypedef struct tg_anomaly_mode:

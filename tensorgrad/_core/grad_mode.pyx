@@ -8,7 +8,7 @@ from tensorgrad._core.locks import local
 
 cdef extern from *:
     """
-    static __thread tg_thread_state tg_this_thread = {1, 1, 0, 0, 0, 0, NULL, NULL};
+    static __thread tg_thread_state tg_this_thread = {1, 1, 0, 1, 0, 0, -1, NULL, NULL};   /* slow: see profiler.h */
     static tg_anomaly_mode tg_anomaly = {0, 1};
     static inline tg_thread_state *tg_thread_state_address(void) { return &tg_this_thread; }
     static inline tg_anomaly_mode *tg_anomaly_address(void) { return &tg_anomaly; }
@@ -183,8 +183,3 @@ def pop_saved_hooks():
     s.slow -= 1
     if not hooks:
         s.saved_hooks = NULL
-
-
-def add_slow(int n):
-    """A profiler that starts (1) or stops (-1) in this thread sends operators past the slow path."""
-    thread_state().slow += n

@@ -259,7 +259,7 @@ cdef int _pack_with_current_hooks(NodeBase node, int i, TensorBase x, bint is_ou
 cdef int _pack(NodeBase node, int i, TensorBase x, bint bare, bint is_output, int output_nr, object pack,
                object unpack_hook) except -1:
     """Keep what ``pack(x)`` returns; a `bare` tensor comes without its history, which for an output would be a cycle."""
-    cdef int slow = thread_state().slow, grad = thread_state().grad
+    cdef int grad = thread_state().grad
     cdef void* hooks = thread_state().saved_hooks
     cdef Packed packed = Packed.__new__(Packed)
     cdef PyObject* old
@@ -271,7 +271,6 @@ cdef int _pack(NodeBase node, int i, TensorBase x, bint bare, bint is_output, in
         packed.value = pack(alias(x) if bare else x)
     finally:
         thread_state().saved_hooks = hooks
-        thread_state().slow = slow
         thread_state().grad = grad
     if version_of(x) != before:
         raise RuntimeError("A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "

@@ -7,13 +7,14 @@
 #define TG_KERNEL_TABLE_H
 
 #include "array.h"
+#include "simd_levels.h"
 
 /* p[0] is the output, p[1..] the inputs; all contiguous, of the loop's own types, n elements long. */
 typedef void (*tg_loop)(char **p, int64_t n);
 
 #define TG_MAX_INPUTS 3
 
-/* An elementwise kernel: one loop per compute type. `expr` is the source of the loop's body in
+/* An elementwise kernel: for each instruction set (simd.h) one loop per compute type. `expr` is the source of the loop's body in
  * terms of x, y, z, from which a plugin generates its own kernel. */
 typedef struct {
     const char *name, *expr;
@@ -21,7 +22,7 @@ typedef struct {
     int8_t bool_output;  /* a comparison: the output is bool whatever the inputs are */
     int8_t bool_first;   /* where: the first input is bool */
     int8_t real_output;  /* abs, angle: a complex input gives a real output */
-    tg_loop loop[TG_NDTYPES];
+    tg_loop loop[TG_SIMD_LEVELS][TG_NDTYPES];
 } tg_kernel;
 
 enum { TG_UNIFORM, TG_NORMAL, TG_RANDINT, TG_BERNOULLI, TG_EXPONENTIAL };

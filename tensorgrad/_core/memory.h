@@ -7,9 +7,15 @@
 #define TG_MEMORY_H
 
 #include <Python.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 /* ---- data blocks: size classes (four a doubling), a free list each, a bound on what is kept ---- */
 #define TG_ALIGN 64
@@ -17,15 +23,16 @@
 
 typedef struct { void *head; } tg_free_list;
 typedef struct {
-    int64_t live, peak, cached, limit, allocations, system_calls;
-    int off;
+    int64_t live, peak, cached, limit, allocations, system_calls, retries;
+    int off, huge_pages;
 } tg_memory_stats;
 
 static tg_free_list tg_blocks[TG_CLASSES];
-static tg_memory_stats tg_memory = {0, 0, 0, (int64_t)1 << 30, 0, 0, 0};
+static tg_memory_stats tg_memory = {0, 0, 0, (int64_t)1 << 30, 0, 0, 0, 0, 0};
 static volatile char tg_block_lock;
 
-static inline void tg_lock_blocks(void) { while (__atomic_test_and_set(&tg_block_lock, __ATOMIC_ACQUIRE)) {} }
+/* Held for a few instructions; whoever finds it taken lets the holder run. */
+static inline void tg_lock_blocks(void) { while (__atomic_test_and_set(&tg_block_lock, __ATOMIC_ACQUIRE)) sched_yield(); }
 static inline void tg_unlock_blocks(void) { __atomic_clear(&tg_block_lock, __ATOMIC_RELEASE); }
 
 static inline int tg_size_class(int64_t nbytes, int64_t *rounded) {
@@ -38,6 +45,45 @@ static inline int tg_size_class(int64_t nbytes, int64_t *rounded) {
     top = 63 - __builtin_clzll(units);
     shift = top > 2 ? top - 2 : 0;
     return top * 4 + (int)((units >> shift) & 3);
+}
+
+/* A child of fork() must not inherit a lock that a thread it does not have was holding. */
+static void tg_blocks_watch_fork(void) { pthread_atfork(tg_lock_blocks, tg_unlock_blocks, tg_unlock_blocks); }
+
+/* Takes cached blocks out, the largest first, until no more than `keep` bytes are cached. With the
+ * lock held; what is taken out is a chain, to be freed without it. */
+static void *tg_blocks_evict(int64_t keep) {
+    void *chain = NULL;
+    for (int c = TG_CLASSES - 1; c >= 0 && tg_memory.cached > keep; c--) {
+        const int64_t units = c < 8 ? (c > 5 ? c - 4 : 1) : (int64_t)(4 + (c & 3)) << (c / 4 - 2); /* tg_size_class's inverse */
+        while (tg_blocks[c].head != NULL && tg_memory.cached > keep) {
+            void *block = tg_blocks[c].head;
+            tg_blocks[c].head = *(void **)block;
+            *(void **)block = chain;
+            chain = block;
+            tg_memory.cached -= units * TG_ALIGN;
+        }
+    }
+    return chain;
+}
+
+static void tg_free_chain(void *block) {
+    while (block != NULL) {
+        void *next = *(void **)block;
+        free(block);
+        block = next;
+    }
+}
+
+static void *tg_system_alloc(int64_t size) {
+    const int64_t huge = (int64_t)2 << 20;
+    const int use_huge = tg_memory.huge_pages && size >= 2 * huge;
+    void *block = NULL;
+    if (posix_memalign(&block, (size_t)(use_huge ? huge : TG_ALIGN), (size_t)size) != 0) return NULL;
+#ifdef MADV_HUGEPAGE
+    if (use_huge) madvise(block, (size_t)(size / huge * huge), MADV_HUGEPAGE); /* a hint: the block serves without */
+#endif
+    return block;
 }
 
 static char *tg_block_alloc(int64_t nbytes) {
@@ -56,22 +102,29 @@ static char *tg_block_alloc(int64_t nbytes) {
     tg_memory.live += size;
     if (tg_memory.live > tg_memory.peak) tg_memory.peak = tg_memory.live;
     tg_unlock_blocks();
-    if (block == NULL && posix_memalign(&block, TG_ALIGN, (size_t)size) != 0) {
-        tg_lock_blocks();
-        tg_memory.live -= size;
-        tg_unlock_blocks();
-        return NULL;
-    }
-    return (char *)block;
+    if (block != NULL || (block = tg_system_alloc(size)) != NULL) return (char *)block;
+    tg_lock_blocks(); /* what is cached may be what is missing */
+    tg_memory.retries++;
+    void *chain = tg_blocks_evict(0);
+    tg_unlock_blocks();
+    tg_free_chain(chain);
+    if ((block = tg_system_alloc(size)) != NULL) return (char *)block;
+    tg_lock_blocks();
+    tg_memory.live -= size;
+    tg_unlock_blocks();
+    return NULL;
 }
 
 static void tg_block_free(char *block, int64_t nbytes) {
     int64_t size;
     int c = tg_size_class(nbytes, &size);
     int keep;
+    void *chain = NULL;
     tg_lock_blocks();
     tg_memory.live -= size;
-    keep = !tg_memory.off && c < TG_CLASSES && tg_memory.cached + size <= tg_memory.limit;
+    keep = !tg_memory.off && c < TG_CLASSES && size <= tg_memory.limit;
+    /* The newest block is the likeliest to be asked for again: older ones make room for it. */
+    if (keep && tg_memory.cached + size > tg_memory.limit) chain = tg_blocks_evict(tg_memory.limit - size);
     if (keep) {
         *(void **)block = tg_blocks[c].head;
         tg_blocks[c].head = block;
@@ -79,19 +132,18 @@ static void tg_block_free(char *block, int64_t nbytes) {
     }
     tg_unlock_blocks();
     if (!keep) free(block);
+    tg_free_chain(chain);
 }
 
-static void tg_blocks_release(void) {
+/* Frees cached blocks until at most `keep` bytes are cached, and gives the memory to the system. */
+static void tg_blocks_release(int64_t keep) {
     tg_lock_blocks();
-    for (int c = 0; c < TG_CLASSES; c++) {
-        while (tg_blocks[c].head != NULL) {
-            void *block = tg_blocks[c].head;
-            tg_blocks[c].head = *(void **)block;
-            free(block);
-        }
-    }
-    tg_memory.cached = 0;
+    void *chain = tg_blocks_evict(keep);
     tg_unlock_blocks();
+    tg_free_chain(chain);
+#ifdef __GLIBC__
+    malloc_trim(0); /* free() alone keeps what was not mapped by itself */
+#endif
 }
 
 /* ---- pools of Python objects: installed as tp_alloc and tp_free of one layout ---- */

@@ -13,6 +13,8 @@ from tensorgrad._core.device cimport cpu as cpu_device
 from tensorgrad._core.dtype cimport (
     CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_BOOL, TG_C64, TG_F16, TG_F32, TG_F64, TG_I8, TG_I16, TG_I32, TG_I64,
     TG_U8, TG_U16, TG_U32, TG_U64, category_of, dtype_of)
+from tensorgrad._core.grad_mode cimport thread_state
+from tensorgrad._core.profiler cimport profiled_kernel
 from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, new_tensor, shape_tuple
 
 from tensorgrad._core.graph import _type_names
@@ -76,6 +78,23 @@ cdef object as_device_array(TensorBase x):
     a.strides = tuple([x.strides[d] for d in range(x.ndim)])
     a.dtype, a.itemsize, a.device_index = x.dtype.name, x.dtype.itemsize, x.storage.device.number
     return a
+
+
+def device_array(TensorBase tensor):
+    """What the kernels of a plugin see of a tensor on its device.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Not on the CPU, whose kernels take pointers.
+
+    Returns
+    -------
+    DeviceArray
+    """
+    if table_of(tensor) != NULL:
+        raise TypeError("device_array(): the tensor is on the CPU, which is no plugin")
+    return as_device_array(tensor)
 
 
 cdef inline const tg_kernel_table* table_of(TensorBase x) except? NULL:
@@ -147,12 +166,16 @@ cdef bint has_kernel(TensorBase x, str name):
 cdef object call_plugin(TensorBase x, str method, str name, tuple args):
     """Call a kernel of the plugin that `x` lives on; one that is missing is told by the name of what wanted it."""
     function = getattr(x.storage.device.backend, method, None)
+    if thread_state().profiling:
+        function = profiled_kernel(function, x, method, name)
     try:
         if function is None:
             raise NotImplementedError(f"the backend has no kernel '{method}'")
         return function(*args)
     except NotImplementedError as error:
         raise NotImplementedError(f"\"{name}\" not implemented for '{_spoken(x)}' on {x.storage.device}: {error}") from error
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{x.storage.device} out of memory: {name} needs scratch memory ({error})") from error
 
 
 cdef int encode(object value, int dtype, char* element) except -1:
@@ -306,7 +329,7 @@ cdef int _plugin_pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObje
     cdef int i, code
     cdef str name = k.name.decode()
     # what the CPU has no loop for is no operator of that type: shifts of floats, say
-    if k.loop[TG_F32 if dtype == TG_F16 or dtype == TG_BF16 else dtype] == NULL:
+    if k.loop[0][TG_F32 if dtype == TG_F16 or dtype == TG_BF16 else dtype] == NULL:
         raise NotImplementedError(f"\"{name}\" not implemented for '{_type_name(dtype_of(dtype).name)}' on {out.storage.device}")
     if out.numel == 0:
         return 0
@@ -412,7 +435,14 @@ cdef int fill(TensorBase dst, object value) except -1:
             call_plugin(dst, "fill", "fill_", (as_device_array(dst), decode_element(element, dst.dtype.code)))
         return 0
     describe(dst, &d)
-    return check(dst.storage.device.table.fill(&d, element), "fill_", dst)
+    cdef int status
+    cdef const tg_kernel_table* table = dst.storage.device.table
+    if dst.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.fill(&d, element)
+    else:
+        status = table.fill(&d, element)
+    return check(status, "fill_", dst) if status != TG_OK else 0
 
 
 cdef tuple _reduce_names = ("sum", "prod", "max", "min", "any", "all")
@@ -448,7 +478,14 @@ cdef int argreduce(bint is_max, TensorBase out, TensorBase x, int dim) except -1
         return 0
     describe(out, &o)
     describe(x, &a)
-    return check(out.storage.device.table.argreduce(is_max, &o, &a, dim), "argmax" if is_max else "argmin", x)
+    cdef int status
+    cdef const tg_kernel_table* table = out.storage.device.table
+    if x.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.argreduce(is_max, &o, &a, dim)
+    else:
+        status = table.argreduce(is_max, &o, &a, dim)
+    return check(status, "argmax" if is_max else "argmin", x) if status != TG_OK else 0
 
 
 cdef int scan(int op, TensorBase out, TensorBase x, int dim) except -1:
@@ -459,7 +496,14 @@ cdef int scan(int op, TensorBase out, TensorBase x, int dim) except -1:
         return 0
     describe(out, &o)
     describe(x, &a)
-    return check(out.storage.device.table.scan(op, &o, &a, dim), "cum" + _reduce_names[op], x)
+    cdef int status
+    cdef const tg_kernel_table* table = out.storage.device.table
+    if x.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.scan(op, &o, &a, dim)
+    else:
+        status = table.scan(op, &o, &a, dim)
+    return check(status, "cum" + _reduce_names[op], x) if status != TG_OK else 0
 
 
 cdef int sort(TensorBase values, TensorBase indices, TensorBase x, int dim, bint descending, bint stable) except -1:
@@ -492,7 +536,12 @@ cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str nam
     describe(out, &o)
     describe(x, &a)
     describe(index, &i)
-    status = out.storage.device.table.gather(&o, &a, dim, &i, &bad)
+    cdef const tg_kernel_table* table = out.storage.device.table
+    if out.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.gather(&o, &a, dim, &i, &bad)
+    else:
+        status = table.gather(&o, &a, dim, &i, &bad)
     if status == TG_BAD_INDEX:
         raise IndexError(_bad_index(name, bad, dim, x.shape[dim]))
     return check(status, name, x)
@@ -513,7 +562,12 @@ cdef int scatter(TensorBase out, int dim, TensorBase index, TensorBase src, int 
     describe(out, &o)
     describe(index, &i)
     describe(src, &s)
-    status = out.storage.device.table.scatter(&o, dim, &i, &s, mode, &bad)
+    cdef const tg_kernel_table* table = out.storage.device.table
+    if index.numel >= RELEASE_GIL_AT:
+        with nogil:
+            status = table.scatter(&o, dim, &i, &s, mode, &bad)
+    else:
+        status = table.scatter(&o, dim, &i, &s, mode, &bad)
     if status == TG_BAD_INDEX:
         raise IndexError(_bad_index(name, bad, dim, out.shape[dim]))
     return check(status, name, out)
@@ -571,7 +625,11 @@ cdef int randperm(TensorBase out, uint64_t seed, uint64_t offset) except -1:
     if table_of(out) == NULL:       # a shuffle is sequential: the same one is drawn on the CPU
         host = empty(out.ndim, out.shape, out.dtype, cpu_device)
     describe(host, &o)
-    check(host.storage.device.table.randperm(&o, seed, offset), "randperm", out)
+    cdef int status
+    cdef const tg_kernel_table* table = host.storage.device.table
+    with nogil:
+        status = table.randperm(&o, seed, offset)
+    check(status, "randperm", out)
     return 0 if host is out else copy(out, host)
 
 

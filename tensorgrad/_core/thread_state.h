@@ -9,6 +9,7 @@ typedef struct {
     int slow;          /* how many reasons there are to leave the fast path: transforms, profilers, hooks */
     int depth;         /* height of the transform stack in force; dispatch lowers it while it peels */
     int dual_level;    /* forward_ad's nesting: 0 or 1 */
+    int profiling;     /* are events recorded? -1 until the thread is known to the profiler */
     void *levels;      /* this thread's list of Level, borrowed; NULL before the first transform */
     void *saved_hooks; /* this thread's list of (pack, unpack), borrowed; NULL when there is none */
 } tg_thread_state;

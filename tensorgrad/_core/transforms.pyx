@@ -13,6 +13,7 @@ from tensorgrad._core.dispatch cimport (
 from tensorgrad._core.dtype cimport dtype_of
 from tensorgrad._core.grad_mode cimport LEVEL_VMAP, Level, level_at, tg_thread_state, thread_state
 from tensorgrad._core.operator cimport Operator, call2, call3, handle
+from tensorgrad._core.profiler cimport begin_operator, end_event, end_operator
 from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_SIZE, Param
 from tensorgrad._core.types cimport HAS_TANGENT, REQUIRES_GRAD, WRAPPED, TensorBase, Wrap, level_of, meta_of, new_tensor
 
@@ -152,6 +153,20 @@ cdef object _wrap_result(object result, int level, int bdim):
 # ---- the slow path --------------------------------------------------------------------------------
 cdef object run_slowly(Overload o, PyObject** a, tg_thread_state* st):
     """Run an operator while something beside plain autograd is in force."""
+    cdef int64_t event
+    if not st.profiling:
+        return run_through(o, a, st)
+    event = begin_operator(st, o.name, a, o.signature.n_params)
+    try:
+        result = run_through(o, a, st)
+    except BaseException:
+        end_event(event)
+        raise
+    end_operator(event, result)
+    return result
+
+
+cdef object run_through(Overload o, PyObject** a, tg_thread_state* st):
     cdef Level level
     if o.kind == COMPOSITE:
         return run_composite(o, a)

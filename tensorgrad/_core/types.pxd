@@ -176,3 +176,6 @@ cdef NodeBase new_node(object type)
 cdef object make_node_type(str name, object base)
 cdef bint release_saved(NodeBase node)
 cdef int64_t next_sequence() noexcept
+cdef int64_t last_sequence() noexcept
+ctypedef void (*tg_memory_watch_function)(int64_t nbytes, int64_t total, void* device) noexcept nogil
+cdef void watch_memory(tg_memory_watch_function watch) noexcept

@@ -17,6 +17,14 @@ import os
 
 ctypedef void (*destructor)(PyObject*) noexcept
 
+cdef extern from *:
+    """
+    /* While a profiler follows the memory it is told of every block; `device` is NULL for the CPU. */
+    typedef void (*tg_memory_watch_function)(int64_t nbytes, int64_t total, void *device);
+    static tg_memory_watch_function tg_memory_watch = NULL;
+    """
+    tg_memory_watch_function tg_memory_watch
+
 cdef extern from "memory.h":
     """
     TG_DEFINE_POOL(tensor)
@@ -71,12 +79,13 @@ cdef extern from "memory.h":
     static inline PyObject *tg_type_of(PyObject *o) { return (PyObject *)Py_TYPE(o); }
     """
     ctypedef struct tg_memory_stats:
-        int64_t live, peak, cached, limit, allocations, system_calls
-        int off
+        int64_t live, peak, cached, limit, allocations, system_calls, retries
+        int off, huge_pages
     tg_memory_stats tg_memory
     char* tg_block_alloc(int64_t nbytes) nogil
     void tg_block_free(char* block, int64_t nbytes) nogil
-    void tg_blocks_release() nogil
+    void tg_blocks_release(int64_t keep) nogil
+    void tg_blocks_watch_fork()
     void tg_install_tensor(object type)
     void tg_install_storage(object type)
     void tg_install_meta(object type)
@@ -102,6 +111,8 @@ cdef extern from *:
         int (*tp_clear)(PyObject*) noexcept
 
 tg_memory.off = os.environ.get("TENSORGRAD_NO_POOL", "0") not in ("", "0")
+tg_memory.huge_pages = os.environ.get("TENSORGRAD_HUGE_PAGES", "0") not in ("", "0")
+tg_blocks_watch_fork()
 
 cdef tuple _empty_tuple = ()
 
@@ -218,6 +229,8 @@ cdef void bury_step(PyObject* o) noexcept:
 cdef void free_storage(PyObject* o) noexcept:
     if (<Storage>o).owns:
         tg_block_free((<Storage>o).data, (<Storage>o).length)
+        if tg_memory_watch != NULL:
+            tg_memory_watch(-(<Storage>o).length, tg_memory.live, NULL)
     elif <PyObject*>(<Storage>o).handle != <PyObject*>None:
         free_handle(o)
     _storage_dealloc(o)
@@ -237,6 +250,8 @@ cdef void call_free(PyObject* o) noexcept:
     # `o` is dead and must not be referenced; what is raised here goes to sys.unraisablehook
     handle = (<Storage>o).handle
     where = (<Storage>o).device
+    if tg_memory_watch != NULL:
+        tg_memory_watch(-(<Storage>o).length, 0, <PyObject*>where)
     (<Device>where).backend.free(handle, (<Storage>o).length, (<Device>where).number)
 
 
@@ -383,13 +398,23 @@ cdef Storage new_storage(int64_t nbytes, Device device):
         if s.data == NULL:
             raise OutOfMemoryError(f"can't allocate memory: you tried to allocate {nbytes} bytes")
         s.owns = 1
+        if tg_memory_watch != NULL:
+            tg_memory_watch(nbytes, tg_memory.live, NULL)
     else:
         try:
             s.handle = device.backend.allocate(nbytes, device.number)
         except MemoryError as error:
             raise OutOfMemoryError(
                 f"{device} out of memory: you tried to allocate {nbytes} bytes") from error
+        if tg_memory_watch != NULL:
+            tg_memory_watch(nbytes, 0, <PyObject*>device)
     return s
+
+
+cdef void watch_memory(tg_memory_watch_function watch) noexcept:
+    """Call a function for every block that is allocated and freed, or no more (NULL)."""
+    global tg_memory_watch
+    tg_memory_watch = watch
 
 
 cdef Storage foreign_storage(char* data, int64_t nbytes, Device device, object owner):
@@ -576,6 +601,10 @@ cdef int64_t next_sequence() noexcept:
     return _sequence
 
 
+cdef int64_t last_sequence() noexcept:
+    return _sequence
+
+
 cdef object make_node_type(str name, object base):
     """A type of its own for the nodes of one operator, so that `type(x.grad_fn).__name__` says what it is."""
     made = type(name, (base,), {"__slots__": (), "__module__": "tensorgrad.autograd.graph"})
@@ -662,9 +691,9 @@ cdef bint release_saved(NodeBase node):
 
 # ---- statistics ----------------------------------------------------------------------------------
 def memory_stats():
-    """Bytes and counts of the CPU's block allocator: live, peak, cached, limit, allocations, system_calls."""
+    """Bytes and counts of the CPU's block allocator: live, peak, cached, limit, allocations, system_calls, retries."""
     return {"live": tg_memory.live, "peak": tg_memory.peak, "cached": tg_memory.cached, "limit": tg_memory.limit,
-            "allocations": tg_memory.allocations, "system_calls": tg_memory.system_calls}
+            "allocations": tg_memory.allocations, "system_calls": tg_memory.system_calls, "retries": tg_memory.retries}
 
 
 def reset_peak():
@@ -673,7 +702,8 @@ def reset_peak():
 
 def empty_cache():
     """Give cached blocks back to the system."""
-    tg_blocks_release()
+    with nogil:
+        tg_blocks_release(0)
 
 
 def set_cache_limit(int64_t nbytes):
@@ -681,4 +711,4 @@ def set_cache_limit(int64_t nbytes):
         raise ValueError(f"the cache limit must not be negative, got {nbytes}")
     tg_memory.limit = nbytes
     if tg_memory.cached > nbytes:
-        tg_blocks_release()
+        tg_blocks_release(nbytes)

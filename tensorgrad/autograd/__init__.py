@@ -3,7 +3,7 @@
 from tensorgrad._core.graph import mark_grads_zero as zero_grad_
 from tensorgrad._core.tensor import services
 from tensorgrad._core.transforms import set_fallback_warnings as _debug_only_display_vmap_fallback_warnings
-from tensorgrad.autograd import forward_ad, functional, graph
+from tensorgrad.autograd import forward_ad, functional, graph, profiler, profiler_util
 from tensorgrad.autograd._backward import backward, grad
 from tensorgrad.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from tensorgrad.autograd.function import Function
@@ -31,6 +31,8 @@ __all__ = [
     "graph",
     "inference_mode",
     "no_grad",
+    "profiler",
+    "profiler_util",
     "set_detect_anomaly",
     "set_grad_enabled",
     "set_multithreading_enabled",

@@ -80,7 +80,7 @@ def _make_grads(roots: tuple[Any, ...], grads: Any, batched: bool) -> tuple[Tens
     else:
         given = (grads,) if isinstance(grads, Tensor) else tuple(grads)
         if len(given) < len(roots):
-            given = (*given, *(None,) * (len(roots) - len(given)))
+            raise RuntimeError(f"got {len(roots)} tensors and {len(given)} gradients")
     made = []
     for i, (root, grad) in enumerate(zip(roots, given, strict=False)):
         if isinstance(grad, Tensor):
@@ -157,6 +157,8 @@ def backward(
         if not inputs:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         _check_inputs(inputs)
+        # one that is named twice is accumulated into once
+        inputs = tuple({id(x): x for x in inputs}.values())
     grads = _make_grads(roots, grad_tensors, False)
     if create_graph:
         warnings.warn(

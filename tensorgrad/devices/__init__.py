@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from tensorgrad._core.device import (
     CONTRACT_VERSION,
+    device,
     failed_backends,
     find_backend,
     plugin_entry_points,
@@ -26,10 +27,21 @@ from tensorgrad._core.device import (
     register_backend,
     registered_backends,
 )
-from tensorgrad._core.primitives import DeviceArray
-from tensorgrad.devices._backend import Backend
+from tensorgrad._core.primitives import DeviceArray, device_array
+from tensorgrad.devices._backend import Backend, KernelTime
 
-__all__ = ["CONTRACT_VERSION", "Backend", "DeviceArray", "DeviceType", "list", "register_backend"]
+__all__ = [
+    "CONTRACT_VERSION",
+    "Backend",
+    "DeviceArray",
+    "DeviceType",
+    "KernelTime",
+    "backend",
+    "device_array",
+    "list",
+    "register_backend",
+    "synchronize",
+]
 
 
 class DeviceType(NamedTuple):
@@ -118,3 +130,40 @@ def list(*, load: bool = False) -> builtins.list[DeviceType]:
         else:
             rows.append(DeviceType(name, "installed", distributions, None, None))
     return rows
+
+
+def backend(name: str) -> Backend:
+    """The backend of a device type, for what it offers beside tensors; its plugin is loaded if need be.
+
+    Parameters
+    ----------
+    name : str
+        The device type, such as ``"opencl"``.
+
+    Raises
+    ------
+    RuntimeError
+        When no plugin offers the type, several do, or the one that does fails to load (its error is the cause).
+    """
+    found: Backend = find_backend(name)
+    return found
+
+
+def synchronize(which: str | device) -> None:
+    """Wait until all that was asked of a device is done; the CPU never lags behind.
+
+    Parameters
+    ----------
+    which : str or device
+        Without an index, the current device of the type is meant.
+
+    Examples
+    --------
+    >>> import tensorgrad
+    >>> tensorgrad.devices.synchronize("cpu")
+    """
+    place = device(which)
+    if place.type == "cpu":
+        return
+    found = backend(place.type)
+    found.synchronize(found.current_device() if place.index is None else place.index)

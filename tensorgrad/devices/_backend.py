@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 from tensorgrad._core.primitives import DeviceArray
+
+
+class KernelTime(NamedTuple):
+    """How long a kernel (or a copy) ran on a device, for the profiler.
+
+    Attributes
+    ----------
+    name : str
+        What the backend calls it.
+    device_index : int
+    thread : int
+        `threading.get_ident()` of the thread that asked for it.
+    launched : int
+        `time.perf_counter_ns()` of the CPU when it was asked for: the operator that was running in that
+        thread at that time is the one it belongs to.
+    duration : int
+        Nanoseconds on the device, from its start to its end.
+    """
+
+    name: str
+    device_index: int
+    thread: int
+    launched: int
+    duration: int
 
 
 class Backend:
@@ -23,7 +47,14 @@ class Backend:
     the kernels, copies and `free` of one thread happen in the order of the calls.
 
     A kernel that cannot compute a dtype raises `NotImplementedError`, whose text is shown to the user after
-    the operator, the dtype and the device.
+    the operator, the dtype and the device. One that finds no room for scratch memory raises `MemoryError`;
+    the user sees a `tensorgrad.OutOfMemoryError`. Other exceptions go to the user as they are.
+
+    What must be there: `is_available`, `device_count`, `allocate`, `free`, the three copies, `fill`, and the
+    kernels `pointwise`, `reduce`, `argreduce`, `matmul`, `gather`, `scatter`, `random` and `arange`. Every
+    operator is made of those. `tensorgrad.devices.reference` has the expressions, conversions and random numbers
+    in NumPy, and a parser of expressions; `docs/plugins.md` has a plugin to start
+    from, and ``pytest --pyargs tensorgrad.testing.device_conformance --device NAME`` tests one.
 
     Attributes
     ----------
@@ -70,8 +101,22 @@ class Backend:
         """What the maker calls device `index`."""
         return "unknown"
 
+    def device_properties(self, index: int) -> dict[str, Any]:
+        """What there is to know about device `index`, by name: ``total_memory`` in bytes, ``driver`` ..."""
+        return {}
+
+    def supports(self, dtype: str, index: int) -> bool:
+        """Whether device `index` computes a dtype; its kernels raise `NotImplementedError` for the others.
+
+        Every device stores and copies every dtype, and computes bool, int64, float32 and complex64.
+        """
+        return True
+
     def synchronize(self, index: int) -> None:
-        """Wait until all that was asked of device `index` is done; errors of kernels surface here."""
+        """Wait until all that was asked of device `index` is done; errors of kernels surface here.
+
+        All streams are meant. A backend that works while it is called has nothing to wait for.
+        """
 
     # ---- memory ------------------------------------------------------------------------------------
 
@@ -161,8 +206,8 @@ class Backend:
             part, and ``tg_NAME(...)`` a function of its argument's type, as ``kernels/cpu/scalar_math.h``
             defines it. Beside C's operators, casts and ``sizeof``, it may use ``__builtin_signbit``.
         dtype : str
-            The type to compute in. Operands are converted to it first, but for those of dtype bool, which
-            may be left as they are: they are conditions where it matters.
+            The type to compute in. Operands are converted to it first, those of dtype bool too: a condition
+            is true where it is not zero.
         out : DeviceArray
             What the value of the expression is converted to; its dtype may differ from `dtype` (comparisons
             give bool, the modulus of complex numbers is real, and in-place operators write what they have).
@@ -283,6 +328,16 @@ class Backend:
         raise NotImplementedError
 
     # ---- what may be left out ----------------------------------------------------------------------
+    # A method that is None is not there.
+
+    #: Operators that the device computes in its own way: ``{name: function}``. The function gets all
+    #: parameters of the operator in the order of its signature (defaults filled in, dimensions not
+    #: negative), whose tensors live on the device, and returns the result: new tensors
+    #: (`tensorgrad.empty`), whose memory `tensorgrad.devices.device_array` names for kernels. It runs
+    #: below autograd, which goes on as declared; NotImplemented asks for the usual way. A name with
+    #: several overloads is given as the text of one's signature. Elementwise operators are overridden in
+    #: `pointwise`, by name.
+    overrides: Mapping[str, Callable[..., Any]] | None = None
 
     #: ``scan(op, out, x, dim)``: "sum" or "prod" of the elements up to each index along `dim`. Without
     #: it, scans are made of logarithmically many additions.
@@ -293,7 +348,9 @@ class Backend:
     sort: Callable[[DeviceArray, DeviceArray, DeviceArray, int, bool, bool], None] | None = None
 
     #: ``stream(index)``: a new stream, an object with ``synchronize()``, ``query()``, ``wait_event(event)``
-    #: and ``record_event(event)``; ``current_stream(index)`` and ``set_stream(stream)`` go with it.
+    #: and ``record_event(event)``; ``current_stream(index)`` and ``set_stream(stream)`` go with it, and
+    #: are a matter of the calling thread. Memory that is used in a stream other than the one it was
+    #: allocated in must not be freed before that use is over.
     stream: Callable[[int], Any] | None = None
     current_stream: Callable[[int], Any] | None = None
     set_stream: Callable[[Any], None] | None = None
@@ -301,3 +358,16 @@ class Backend:
     #: ``event(enable_timing)``: an object with ``record(stream)``, ``wait(stream)``, ``query()``,
     #: ``synchronize()`` and ``elapsed_time(other)`` in milliseconds.
     event: Callable[[bool], Any] | None = None
+
+    #: ``start_profiling()`` makes the backend remember how long its kernels take, on all devices and in all
+    #: threads; ``stop_profiling()`` waits for them, returns what was remembered and forgets it.
+    start_profiling: Callable[[], None] | None = None
+    stop_profiling: Callable[[], Sequence[KernelTime]] | None = None
+
+    #: ``to_dlpack(array, keep, stream, max_version)``: a DLPack capsule of an array's memory, in which `keep`
+    #: is referred to until the consumer is done (the memory is freed when it dies). `stream` is what the
+    #: consumer asked for.
+    to_dlpack: Callable[[DeviceArray, object, int | None, tuple[int, int] | None], object] | None = None
+
+    #: ``from_dlpack(capsule)``: a tensor of the memory of a capsule, without a copy.
+    from_dlpack: Callable[[object], Any] | None = None

@@ -33,7 +33,7 @@ cdef extern from *:
     TG_BINARY(floor_divide, INTEGER_AND_FLOAT, tg_floordiv(x, y))
     TG_BINARY(remainder, INTEGER_AND_FLOAT, tg_remainder(x, y))
     TG_BINARY(fmod, INTEGER_AND_FLOAT, tg_fmod(x, y))
-    TG_BINARY(pow, NUMERIC, tg_pow(x, y))
+    TG_POWER(pow, NUMERIC, tg_pow(x, y))
     """
     const tg_kernel tg_k_add, tg_k_add_scaled, tg_k_sub, tg_k_sub_scaled, tg_k_rsub, tg_k_mul, tg_k_div
     const tg_kernel tg_k_trunc_divide, tg_k_floor_divide, tg_k_remainder, tg_k_fmod, tg_k_pow
@@ -80,6 +80,9 @@ elementwise(<size_t>&tg_k_sub_scaled, "sub(Tensor self, Operand other, *, Number
             reference="self - alpha * other", node="sub", alpha=True)
 elementwise(<size_t>&tg_k_rsub, "rsub(Tensor self, Operand other)", partials={"self": -1, "other": 1}, inplace=False,
             check=_refuse_bool_subtraction, reference="other - self", doc="``other - self``.")
+composite("rsub(Tensor self, Operand other, *, Number alpha)", lambda self, other, alpha: other - self * alpha,
+          samples=lambda make: [((make(3, 4), make(4)), {"alpha": 2}), ((make(3), 5), {"alpha": 3})],
+          reference="other - alpha * self")
 elementwise(<size_t>&tg_k_mul, "mul(Tensor self, Operand other)",
             partials={"self": lambda other: other, "other": lambda self: self}, reference="self * other",
             aliases=("multiply",), doc="""Product of two tensors, or of a tensor and a number.
@@ -90,7 +93,7 @@ elementwise(<size_t>&tg_k_mul, "mul(Tensor self, Operand other)",
     tensor([3., 6.])
     """)
 elementwise(<size_t>&tg_k_div, "div(Tensor self, Operand other)", to_float=True,
-            partials={"self": lambda other: 1 / other, "other": lambda other, out: -out / other},
+            jvp=lambda self_t, other_t, other, out: _quotient_tangent(self_t, other_t, other, out),
             vjp={"self": lambda grad, other: grad / _conj(other), "other": lambda grad, other, out: -grad * _conj(out / other)},
             reference="self / other", domain=(0.3, 2.0), aliases=("divide", "true_divide"),
             doc="Quotient of two tensors, or of a tensor and a number; integers are divided as floating point numbers.")
@@ -102,6 +105,14 @@ composite("div(Tensor self, Operand other, *, str? rounding_mode)",
 composite("true_divide(Tensor self, Operand other)", lambda self, other: div(self, other), reference="self / other",
           samples=lambda make: [((make(3, 4, low=1, high=5), make(4, low=1, high=2)), {}), ((make(3), 2), {})],
           doc="The same as `div`.")
+
+
+def _quotient_tangent(self_t, other_t, other, out):
+    """(self' - out other') / other. The tangent is divided: 1 / other overflows sooner, and is of less precision where `other` is ints."""
+    if other_t is None:
+        return self_t / other
+    change = -(other_t * out)
+    return (change if self_t is None else self_t + change) / other
 
 
 def _conj(x):

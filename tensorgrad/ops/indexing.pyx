@@ -696,11 +696,13 @@ def _index_add(self, dim, index, source, alpha):
 
 
 composite("index_copy(Tensor self, Dim dim, Tensor index, Tensor source)",
-          lambda self, dim, index, source: scatter(self, dim, _wide_index(index, source, dim), source), inplace=True,
+          lambda self, dim, index, source: scatter(self, dim, _wide_index(index, source, dim) if self.ndim else reshape(index, ()),
+                                                   source if self.ndim else reshape(source, ())), inplace=True,
           samples=lambda make: [((make(3, 4), 0, make(1, integer=3), make(1, 4)), {})],
           doc="A copy with slices of `source` written at the indices of one dimension.")
 composite("index_fill(Tensor self, Dim dim, Tensor index, Number value)",
-          lambda self, dim, index, value: scatter(self, dim, _wide_index(index, index_select(self, dim, index), dim), value),
+          lambda self, dim, index, value: scatter(
+              self, dim, _wide_index(index, index_select(self, dim, index), dim) if self.ndim else reshape(index, ()), value),
           inplace=True, doc="A copy with a number written at the indices of one dimension.",
           samples=lambda make: [((make(3, 4), 1, make(2, integer=4), 2), {})])
 composite("take(Tensor self, Tensor index)", lambda self, index: getitem(reshape(self, (-1,)), index), reference="np.take(self, index)",
@@ -713,6 +715,7 @@ composite("take_along_dim(Tensor self, Tensor indices, Dim? dim=None)", lambda s
 def _take_along(self, indices, dim):
     if dim is None:
         return gather(reshape(self, (-1,)), 0, reshape(indices, (-1,)))
+    indices = where(indices < 0, indices + self.size(dim), indices)
     shape = [max(a, b) if d != dim else a for d, (a, b) in enumerate(zip(self.shape, indices.shape))]
     wide = list(shape)
     wide[dim] = indices.size(dim)

@@ -2,10 +2,15 @@
 
 `reduction` is a number as in PyTorch's native functions: 0 none, 1 mean, 2 sum.
 """
-from tensorgrad._core.device cimport tg_kernel
-from tensorgrad._core.dtype cimport CAT_FLOAT, TG_I64, TG_U8, dtype_of
+from libc.stdint cimport int64_t
+
+from tensorgrad._core cimport fused
+from tensorgrad._core.device cimport TG_BAD_INDEX, tg_kernel
+from tensorgrad._core.dtype cimport CAT_FLOAT, TG_F32, TG_F64, TG_I64, TG_U8, dtype_of
+from tensorgrad._core.fused cimport tg_classes
+from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport TensorBase
+from tensorgrad._core.types cimport TensorBase, empty
 
 from tensorgrad._core.dispatch import composite, elementwise, operator
 from tensorgrad._core.graph import type_name
@@ -290,8 +295,8 @@ composite("kl_div(Tensor self, Tensor target, int reduction=1, *, bool log_targe
 def _kl_div(self, target, log_target):
     if log_target:
         return exp(target) * (target - self)
-    empty = target == 0
-    return where(empty, 0.0, target * log(where(empty, 1.0, target))) - target * self
+    vanishing = target == 0
+    return where(vanishing, 0.0, target * log(where(vanishing, 1.0, target))) - target * self
 
 
 # ---- classes ---------------------------------------------------------------------------------------------
@@ -400,6 +405,117 @@ operator("nll_loss(Tensor self, Tensor target, Tensor? weight=None, int reductio
     """)
 
 
+cdef bint _is_fusable(TensorBase self, TensorBase target, TensorBase weight, int reduction) except -1:
+    """Whether the kernel of classes serves: on the CPU, in float or double, with no transform in force."""
+    if thread_state().slow or self.storage is None or fused.fused_of(self) == NULL or self.numel == 0 or not 0 <= reduction <= 2:
+        return False
+    if self.dtype.code != TG_F32 and self.dtype.code != TG_F64:
+        return False
+    if target.storage is None or fused.fused_of(target) == NULL:
+        return False
+    return weight is None or (weight.storage is not None and weight.dtype is self.dtype and fused.fused_of(weight) != NULL)
+
+
+cdef int _describe_classes(tg_classes* c, TensorBase self, TensorBase target, TensorBase weight, ignore_index, double smoothing) except -1:
+    cdef int dim = 1 if self.ndim > 1 else 0, d
+    c.outer = self.shape[0] if dim else 1
+    c.n, c.inner = self.shape[dim], 1
+    for d in range(dim + 1, self.ndim):
+        c.inner *= self.shape[d]
+    c.target, c.weight = <const int64_t*>fused.memory(target), fused.memory(weight)
+    c.ignore_index, c.smoothing, c.dtype = ignore_index, smoothing, self.dtype.code
+    return dim
+
+
+cdef TensorBase _packed_classes(TensorBase target):
+    return fused.packed(target if target.dtype.code == TG_I64 else to(target, dtype_of(TG_I64)))
+
+
+def _class_entropy(TensorBase self, TensorBase target, TensorBase weight, int reduction, ignore_index, double label_smoothing):
+    """(loss, what each target counts, log(sum(exp)) of each)."""
+    cdef tg_classes c
+    cdef int64_t bad = 0
+    cdef int status
+    cdef TensorBase x, classes, w, loss, counts, lse
+    cdef char* l
+    cdef char* k
+    cdef char* e
+    cdef char* i
+    _check_classes(self, target, weight)
+    if not _is_fusable(self, target, weight, reduction):
+        raise NotImplementedError("cross entropy of classes: expected floats or doubles on the CPU, and a weight of their dtype")
+    x, classes, w = fused.packed(self), _packed_classes(target), None if weight is None else fused.packed(weight)
+    _describe_classes(&c, self, classes, w, ignore_index, label_smoothing)
+    loss = empty(target.ndim, target.shape, self.dtype, self.storage.device)
+    counts = empty(target.ndim, target.shape, self.dtype, self.storage.device)
+    lse = empty(target.ndim, target.shape, self.dtype, self.storage.device)
+    l, k, e, i = fused.memory(loss), fused.memory(counts), fused.memory(lse), fused.memory(x)
+    with nogil:
+        status = fused.fused_of_cpu().cross_entropy(&c, l, k, e, i, &bad)
+    if status == TG_BAD_INDEX:
+        raise IndexError(f"Target {bad} is out of bounds.")
+    fused.settle(status, "cross_entropy", self)
+    return _nll_reduced(loss, counts, reduction, None), counts, lse
+
+
+def _class_entropy_vjp(TensorBase grad, TensorBase self, TensorBase target, TensorBase weight, int reduction, ignore_index,
+                       double label_smoothing, TensorBase counts, TensorBase log_sums):
+    """By one pass over the logits; by operators where that is itself to be differentiated."""
+    cdef tg_classes c
+    cdef TensorBase x, classes, w, out, g
+    cdef char* o
+    cdef char* p
+    cdef char* i
+    cdef char* e
+    cdef int64_t step
+    cdef int status
+    if reduction == MEAN:
+        grad = grad / sum_(counts)
+    if not (fused.is_plain(grad) and fused.is_plain(self) and fused.is_plain(weight)):
+        return _class_entropy_slope(grad, self, target, weight, ignore_index, label_smoothing)
+    x, classes, w = fused.packed(self), _packed_classes(target), None if weight is None else fused.packed(weight)
+    _describe_classes(&c, self, classes, w, ignore_index, label_smoothing)
+    g = fused.packed(grad)
+    step = 0 if g.ndim < target.ndim or g.numel == 1 else 1
+    out = empty(self.ndim, self.shape, self.dtype, self.storage.device)
+    o, p, i, e = fused.memory(out), fused.memory(g), fused.memory(x), fused.memory(log_sums)
+    with nogil:
+        status = fused.fused_of_cpu().cross_entropy_backward(&c, o, p, step, i, e)
+    fused.settle(status, "cross_entropy_backward", self)
+    return out
+
+
+def _class_entropy_slope(grad, self, target, weight, ignore_index, label_smoothing):
+    """g ((1 - s) w_t + s / n sum(w)) softmax(x) - g s / n w, and minus g (1 - s) w_t at the target's class t."""
+    dim = 1 if self.ndim > 1 else 0
+    safe, counts = _class_weights(self, target, weight, ignore_index, False)
+    counted = target != ignore_index
+    grad = where(counted, grad, 0.0)
+    own, spread = grad * counts * (1 - label_smoothing), grad * (label_smoothing / self.shape[dim])
+    total = self.shape[dim] if weight is None else sum_(weight)
+    slope = unsqueeze(own + spread * total, dim) * handle("softmax")(self, dim)
+    if label_smoothing:
+        slope = slope - _weighted(expand(unsqueeze(spread, dim), self.shape), weight, dim)
+    return scatter_add(slope, dim, unsqueeze(safe, dim), unsqueeze(-own, dim))
+
+
+def _class_entropy_jvp(self, self_t, target, weight, reduction, ignore_index, label_smoothing, counts):
+    dim = 1 if self.ndim > 1 else 0
+    slope = _class_entropy_slope(ones_like(counts), self, target, weight, ignore_index, label_smoothing)
+    return _nll_reduced(sum_(slope * self_t, (dim,)), counts, reduction, None), None, None
+
+
+cdef Operator class_entropy = handle("_cross_entropy_of_classes")
+operator("_cross_entropy_of_classes(Tensor self, Tensor target, Tensor? weight, int reduction, int ignore_index, float label_smoothing) "
+         "-> (Tensor loss, Tensor counts, Tensor log_sums)", _class_entropy, internal=True, batch="fallback", node="nll_loss",
+         nondifferentiable=("counts", "log_sums"),
+         vjp={"self": lambda grad_loss, self, target, weight, reduction, ignore_index, label_smoothing, counts, log_sums:
+              _class_entropy_vjp(grad_loss, self, target, weight, reduction, ignore_index, label_smoothing, counts, log_sums)},
+         jvp=lambda self, self_t, target, weight, reduction, ignore_index, label_smoothing, counts:
+         _class_entropy_jvp(self, self_t, target, weight, reduction, ignore_index, label_smoothing, counts),
+         doc="`cross_entropy` of logits and classes, in one pass over the logits.")
+
+
 def _cross_entropy(TensorBase self, TensorBase target, weight, reduction, ignore_index, label_smoothing):
     cdef int dim = 1 if self.ndim > 1 else 0
     if not 0 <= label_smoothing <= 1:
@@ -413,6 +529,8 @@ def _cross_entropy(TensorBase self, TensorBase target, weight, reduction, ignore
             target = target * (1 - label_smoothing) + label_smoothing / classes
         values = -sum_(_weighted(log_softmax(self, dim), weight, dim) * target, (dim,))
         return sum_(values) / (self.numel / classes) if reduction == MEAN else _reduced(values, reduction)
+    if _is_fusable(self, target, weight, reduction):
+        return class_entropy(self, target, weight, reduction, ignore_index, label_smoothing)[0]
     logarithms = log_softmax(self, dim)
     loss = nll_loss(logarithms, target, weight, reduction, ignore_index)
     if label_smoothing == 0:

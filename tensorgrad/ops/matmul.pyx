@@ -5,7 +5,7 @@ multiplied as it lies, and an operand that is broadcast over a batch is read, no
 """
 from libc.stdint cimport int64_t
 
-from tensorgrad._core cimport primitives
+from tensorgrad._core cimport fused, primitives
 from tensorgrad._core.primitives cimport expand_to
 from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX
 from tensorgrad._core.operator cimport Operator, call2, call3, handle
@@ -564,13 +564,31 @@ def _linear(TensorBase input, TensorBase weight, TensorBase bias):
     return shaped(out, sizes[:-1] if vector else sizes[:-1] + [w.shape[1]])
 
 
-def linear_input_vjp(grad, TensorBase weight):
+cdef bint _are_plain_matrices(TensorBase a, TensorBase b):
+    """Whether their product may be taken as it is: nothing records it, and there is nothing to conjugate or to fold."""
+    return a.ndim == 2 and b.ndim == 2 and a.dtype is b.dtype and fused.is_plain(a) and fused.is_plain(b)
+
+
+cdef TensorBase _plain_product(TensorBase a, TensorBase b):
+    cdef int64_t shape[2]
+    cdef TensorBase out
+    shape[0], shape[1] = a.shape[0], b.shape[1]
+    out = empty(2, shape, a.dtype, a.storage.device)
+    primitives.matmul(out, a, b, 0.0)
+    return out
+
+
+def linear_input_vjp(TensorBase grad, TensorBase weight):
+    if _are_plain_matrices(grad, weight):
+        return _plain_product(grad, weight)
     if weight.ndim == 1:
         return unsqueeze(grad, -1) * _conj(weight)
     return matmul(grad, _conj(weight))
 
 
 def linear_weight_vjp(TensorBase grad, TensorBase input, weight_shape):
+    if _are_plain_matrices(grad, input):
+        return _plain_product(view2(grad, grad.shape[1], grad.shape[0], grad.strides[1], grad.strides[0]), input)
     if len(weight_shape) == 1:
         return mv(_adjoint(_rows(input)), reshape(grad, (-1,)))
     return mm(transpose(_rows(grad), 0, 1), _conj(_rows(input)))
@@ -585,6 +603,13 @@ def _rows(TensorBase x):
 
 
 def linear_bias_vjp(TensorBase grad, bias_shape, weight_shape):
+    cdef TensorBase out
+    cdef int64_t shape[2]
+    if grad.ndim == 2 and fused.is_plain(grad) and len(bias_shape) == 1 and bias_shape[0] == grad.shape[1]:
+        shape[0], shape[1] = 1, grad.shape[1]
+        out = empty(2, shape, grad.dtype, grad.storage.device)
+        primitives.reduce(primitives.REDUCE_SUM, out, grad)
+        return new_tensor(out.storage, out.dtype, 1, &shape[1], &out.strides[1], 0)
     return sum_to_size(unsqueeze(grad, -1) if len(weight_shape) == 1 else grad, bias_shape)
 
 

@@ -1,8 +1,9 @@
 """Activations, softmax, dropout and fused layers. (Losses are in loss.pyx.)"""
+from tensorgrad._core cimport fused
 from tensorgrad._core.device cimport tg_kernel
 from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BF16, TG_F16, TG_F32, dtype_of
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport TensorBase
+from tensorgrad._core.types cimport TensorBase, empty
 
 from tensorgrad._core.dispatch import composite, elementwise, operator
 from tensorgrad._core.graph import type_name
@@ -231,13 +232,20 @@ operator("glu(Tensor self, Dim dim=-1)", _glu, vjp={"self": lambda grad, self, d
 
 
 # ---- softmax -----------------------------------------------------------------------------------------
-def _softmax_forward(TensorBase self, int dim, bint logarithm):
+cdef TensorBase _softmax_by(TensorBase self, int dim, bint logarithm):
     """Halves are computed as floats, as the other reductions are."""
+    cdef TensorBase out, x
     check_real(self, "log_softmax_lastdim_kernel_impl" if logarithm else "softmax_lastdim_kernel_impl")
-    if self.numel == 0:
-        return empty_like(self)
     if self.dtype.code == TG_F16 or self.dtype.code == TG_BF16:
-        return to(_softmax_forward(to(self, dtype_of(TG_F32)), dim, logarithm), self.dtype)
+        return to(_softmax_by(to(self, dtype_of(TG_F32)), dim, logarithm), self.dtype)
+    out = empty(self.ndim, self.shape, self.dtype, self.storage.device)
+    if self.numel == 0:
+        return out
+    x = fused.packed(self)
+    return out if fused.softmax(logarithm, out, x, dim) else _softmax_of_others(x, dim, logarithm)
+
+
+def _softmax_of_others(self, dim, logarithm):
     shifted = sub(self, amax(self, dim, True))
     if logarithm:
         return shifted.sub_(log(sum_(exp(shifted), (dim,), True)))
@@ -245,21 +253,55 @@ def _softmax_forward(TensorBase self, int dim, bint logarithm):
     return div_(e, sum_(e, (dim,), True))
 
 
-def _softmax_backward_forward(grad_output, output, dim):
-    check_real(grad_output, "softmax_backward")
+def _softmax(TensorBase self, int dim):
+    return _softmax_by(self, dim, False)
+
+
+def _log_softmax(TensorBase self, int dim):
+    return _softmax_by(self, dim, True)
+
+
+cdef TensorBase _softmax_backward_by(TensorBase grad_output, TensorBase output, int dim, bint logarithm):
+    cdef TensorBase out
+    check_real(grad_output, "log_softmax_backward" if logarithm else "softmax_backward")
+    check_real(output, "log_softmax_backward" if logarithm else "softmax_backward")
+    if grad_output.dtype.code == TG_F16 or grad_output.dtype.code == TG_BF16:
+        return to(_softmax_backward_by(to(grad_output, dtype_of(TG_F32)), to(output, dtype_of(TG_F32)), dim, logarithm),
+                  grad_output.dtype)
+    if grad_output.dtype is not output.dtype or not _same_shape(grad_output, output):
+        raise RuntimeError("softmax_backward: expected a gradient of the output's shape and dtype, got "
+                           f"{tuple((<object>grad_output).shape)}, {grad_output.dtype} and {tuple((<object>output).shape)}, {output.dtype}")
+    out = empty(output.ndim, output.shape, output.dtype, output.storage.device)
+    if output.numel == 0 or fused.softmax_backward(logarithm, out, fused.packed(grad_output), fused.packed(output), dim):
+        return out
+    if logarithm:
+        return grad_output - exp(output) * sum_(grad_output, (dim,), True)
     weighted = mul(grad_output, output)
     return weighted.sub_(output * sum_(weighted, (dim,), True))
 
 
-def _log_softmax_backward_forward(grad_output, output, dim):
-    check_real(grad_output, "log_softmax_backward")
-    return grad_output - exp(output) * sum_(grad_output, (dim,), True)
+cdef bint _same_shape(TensorBase x, TensorBase y):
+    cdef int d
+    if x.ndim != y.ndim:
+        return False
+    for d in range(x.ndim):
+        if x.shape[d] != y.shape[d]:
+            return False
+    return True
+
+
+def _softmax_backward(TensorBase grad_output, TensorBase output, int dim):
+    return _softmax_backward_by(grad_output, output, dim, False)
+
+
+def _log_softmax_backward(TensorBase grad_output, TensorBase output, int dim):
+    return _softmax_backward_by(grad_output, output, dim, True)
 
 
 # What softmax's inputs get: the same linear map serves both directions, for its Jacobian is symmetric.
 cdef Operator softmax_backward = handle("_softmax_backward_data")
 cdef Operator log_softmax_backward = handle("_log_softmax_backward_data")
-operator("softmax(Tensor self, Dim dim)", lambda self, dim: _softmax_forward(self, dim, False),
+operator("softmax(Tensor self, Dim dim)", _softmax,
          vjp={"self": lambda grad, out, dim: softmax_backward(grad, out, dim)},
          jvp=lambda self_t, out, dim: softmax_backward(self_t, out, dim),
          reference="np.exp(self) / np.exp(self).sum(dim, keepdims=True)",
@@ -280,7 +322,7 @@ operator("softmax(Tensor self, Dim dim)", lambda self, dim: _softmax_forward(sel
     """)
 composite("softmax(Tensor self, Dim dim, DType? dtype)",
           lambda self, dim, dtype: handle("softmax")(self if dtype is None else to(self, dtype), dim))
-operator("log_softmax(Tensor self, Dim dim)", lambda self, dim: _softmax_forward(self, dim, True),
+operator("log_softmax(Tensor self, Dim dim)", _log_softmax,
          vjp={"self": lambda grad, out, dim: log_softmax_backward(grad, out, dim)},
          jvp=lambda self_t, out, dim: self_t - sum_(exp(out) * self_t, (dim,), True),
          reference="self - np.log(np.exp(self).sum(dim, keepdims=True))",
@@ -290,7 +332,7 @@ composite("log_softmax(Tensor self, Dim dim, DType? dtype)",
           lambda self, dim, dtype: handle("log_softmax")(self if dtype is None else to(self, dtype), dim))
 
 
-operator("_softmax_backward_data(Tensor grad_output, Tensor output, Dim dim)", _softmax_backward_forward, internal=True,
+operator("_softmax_backward_data(Tensor grad_output, Tensor output, Dim dim)", _softmax_backward, internal=True,
          node="softmax_backward_data",
          vjp={"grad_output": lambda grad, output, dim: softmax_backward(grad, output, dim),
               "output": lambda grad, grad_output, output, dim: _softmax_output_vjp(grad, grad_output, output, dim)},
@@ -298,7 +340,7 @@ operator("_softmax_backward_data(Tensor grad_output, Tensor output, Dim dim)", _
          _softmax_backward_jvp(grad_output, output, dim, grad_output_t, output_t),
          reference="output * (grad_output - (grad_output * output).sum(dim, keepdims=True))",
          samples=lambda make: [((make(2, 3), make(2, 3), 1), {})], doc="The gradient of `softmax`, from its output.")
-operator("_log_softmax_backward_data(Tensor grad_output, Tensor output, Dim dim)", _log_softmax_backward_forward, internal=True,
+operator("_log_softmax_backward_data(Tensor grad_output, Tensor output, Dim dim)", _log_softmax_backward, internal=True,
          node="log_softmax_backward_data",
          vjp={"grad_output": lambda grad, output, dim: grad - sum_(grad * exp(output), (dim,), True),
               "output": lambda grad, grad_output, output, dim: -grad * exp(output) * sum_(grad_output, (dim,), True)},

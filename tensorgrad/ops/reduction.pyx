@@ -172,6 +172,8 @@ def _others_product(x, dim):
     """For each element the product of the others along `dim`, without dividing (so that zeros do no harm):
     the exclusive products from the left times those from the right."""
     n = x.size(dim)
+    if n == 0:
+        return x
     ones = full_like(x.narrow(dim, 0, 1), 1)
     cat = handle("cat")
     left = cumprod(cat((ones, x.narrow(dim, 0, n - 1)), dim), dim)
@@ -249,11 +251,25 @@ composite("var_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool k
                                                   mean(self, dim, keepdim)), method=False, doc="Variance and mean.",
           samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})],
           reference="(np.var(self, axis=dim, ddof=correction, keepdims=keepdim), np.mean(self, axis=dim, keepdims=keepdim))")
+composite("var_mean(Tensor self, Dims? dim, bool unbiased=True, bool keepdim=False) -> (Tensor var, Tensor mean)",
+          lambda self, dim, unbiased, keepdim: (_variance(self, dim, int(unbiased), keepdim), mean(self, dim, keepdim)),
+          samples=lambda make: [((make(3, 4), 1, False), {})],
+          reference="(np.var(self, axis=dim, ddof=int(unbiased), keepdims=keepdim), np.mean(self, axis=dim, keepdims=keepdim))")
+composite("var_mean(Tensor self, bool unbiased) -> (Tensor var, Tensor mean)",
+          lambda self, unbiased: (_variance(self, None, int(unbiased), False), mean(self)),
+          samples=lambda make: [((make(3, 4), False), {})], reference="(np.var(self, ddof=int(unbiased)), np.mean(self))")
 composite("std_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False) -> (Tensor std, Tensor mean)",
           lambda self, dim, correction, keepdim: (_deviation(self, dim, 1 if correction is None else correction, keepdim),
                                                   mean(self, dim, keepdim)), method=False, doc="Standard deviation and mean.",
           samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1), {})],
           reference="(np.std(self, axis=dim, ddof=correction, keepdims=keepdim), np.mean(self, axis=dim, keepdims=keepdim))")
+composite("std_mean(Tensor self, Dims? dim, bool unbiased=True, bool keepdim=False) -> (Tensor std, Tensor mean)",
+          lambda self, dim, unbiased, keepdim: (_deviation(self, dim, int(unbiased), keepdim), mean(self, dim, keepdim)),
+          samples=lambda make: [((make(3, 4), 1, False), {})],
+          reference="(np.std(self, axis=dim, ddof=int(unbiased), keepdims=keepdim), np.mean(self, axis=dim, keepdims=keepdim))")
+composite("std_mean(Tensor self, bool unbiased) -> (Tensor std, Tensor mean)",
+          lambda self, unbiased: (_deviation(self, None, int(unbiased), False), mean(self)),
+          samples=lambda make: [((make(3, 4), False), {})], reference="(np.std(self, ddof=int(unbiased)), np.mean(self))")
 
 
 # ---- largest and smallest ---------------------------------------------------------------------------------
@@ -439,6 +455,8 @@ for _name, _what, _forward, _of_all, _along in (
     composite(f"{_name}(Tensor self)", _forward,
               reference=f"np.{_name}(self)", samples=lambda make: [((make(2, 3),), {})],
               doc=f"The {_what} element; along a dimension also its index; of two tensors the {_what} of each pair.")
+    # Before the overload with a dim, which a tensor of one int would be taken for.
+    composite(f"{_name}(Tensor self, Tensor other)", lambda self, other, op=handle(_name + "imum"): op(self, other))
     operator(f"_{_name}(Tensor self)", _of_all,
              vjp={"self": lambda grad, self, out: _share_equally(grad, self, out, (), False)},
              jvp=lambda self, self_t, out: _extreme_tangent(self, self_t, out, (), False), node=_name, internal=True,
@@ -451,7 +469,6 @@ for _name, _what, _forward, _of_all, _along in (
                   _put_back(grad_values, self_shape, dim, indices, keepdim)},
              jvp=lambda self_t, dim, indices, keepdim: (_pick(self_t, dim, indices, keepdim), None),
              nondifferentiable=("indices",), samples=lambda make: [((make(3, 4), 1), {}), ((make(3, 4), 0, True), {})])
-    composite(f"{_name}(Tensor self, Tensor other)", lambda self, other, op=handle(_name + "imum"): op(self, other))
 composite("aminmax(Tensor self, *, Dim? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)",
           lambda self, dim, keepdim: return_types.aminmax((handle("amin")(self, () if dim is None else (dim,), keepdim),
                                                            amax(self, () if dim is None else (dim,), keepdim))),

@@ -726,6 +726,11 @@ composite("tensor_split(Tensor self, Size indices_or_sections, Dim dim=0) -> Ten
           reference="np.array_split(self, indices_or_sections, dim)")
 
 
+composite("tensor_split(Tensor self, Tensor indices_or_sections, Dim dim=0) -> Tensor[]",
+          lambda self, where, dim: handle("tensor_split")(self, where.tolist() if where.ndim == 0 else tuple(where.tolist()), dim),
+          samples=lambda make: [])
+
+
 def _tensor_split(self, n, dim):
     if n <= 0:
         raise RuntimeError(f"number of sections must be larger than 0, got {n}")
@@ -980,12 +985,18 @@ def _flip(TensorBase self, dims):
     return out
 
 
+def _at_least(self, n):
+    if self.ndim < n:
+        raise RuntimeError(f"Input must be >= {n}-d.")
+    return self
+
+
 operator("flip(Tensor self, Dims dims)", _flip, vjp={"self": lambda grad, dims: flip(grad, dims)}, jvp="linear",
          reference="np.flip(self, dims)", samples=lambda make: [((make(2, 3), (0, 1)), {}), ((make(4), (0,)), {})],
          doc="The order of the indices of some dimensions reversed; a copy.")
-composite("fliplr(Tensor self)", lambda self: flip(self, (1,)), reference="np.fliplr(self)", doc="Columns in reverse order.",
+composite("fliplr(Tensor self)", lambda self: flip(_at_least(self, 2), (1,)), reference="np.fliplr(self)", doc="Columns in reverse order.",
           samples=lambda make: [((make(2, 3),), {})])
-composite("flipud(Tensor self)", lambda self: flip(self, (0,)), reference="np.flipud(self)", doc="Rows in reverse order.",
+composite("flipud(Tensor self)", lambda self: flip(_at_least(self, 1), (0,)), reference="np.flipud(self)", doc="Rows in reverse order.",
           samples=lambda make: [((make(2, 3),), {})])
 # One shift has an overload of its own: the ints of roll(x, 1, 0) would otherwise be taken for two shifts.
 composite("roll(Tensor self, int shifts, Dims? dims=None)", lambda self, shifts, dims: _roll(self, (shifts,), dims),
@@ -1031,6 +1042,25 @@ composite("tile(Tensor self, Size dims)", lambda self, dims: _repeat(self, (1,) 
 composite("repeat_interleave(Tensor self, int repeats, Dim? dim=None)", lambda self, repeats, dim: _interleave(self, repeats, dim),
           reference="np.repeat(self, repeats, dim)", samples=lambda make: [((make(2, 3), 2, 1), {}), ((make(2, 3), 2), {})],
           doc="Each index of a dimension repeated.")
+composite("repeat_interleave(Tensor self, Tensor repeats, Dim? dim=None, *, int? output_size=None)",
+          lambda self, repeats, dim, output_size: _interleave_each(self, repeats, dim), samples=lambda make: [])
+
+
+def _interleave_each(self, repeats, dim):
+    """A number of repetitions for each index of its own."""
+    if dim is None:
+        self, dim = reshape(self, (-1,)), 0
+    if repeats.ndim > 1:
+        raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
+    counts = [repeats.item()] * self.size(dim) if repeats.numel() == 1 else repeats.tolist()
+    if len(counts) != self.size(dim):
+        raise RuntimeError(f"repeats must have the same size as input along dim, but got repeats.size(0) = {len(counts)} and "
+                           f"input.size({dim}) = {self.size(dim)}")
+    if any([n < 0 for n in counts]):
+        raise RuntimeError("repeats can not be negative")
+    shape = list(self.shape)
+    pieces = [expand(self.narrow(dim, i, 1), tuple(shape[:dim] + [n] + shape[dim + 1:])) for i, n in enumerate(counts)]
+    return cat(tuple(pieces), dim) if pieces else clone(self)
 
 
 def _interleave(self, repeats, dim):
@@ -1047,6 +1077,12 @@ composite("rot90(Tensor self, int k=1, Size dims=())", lambda self, k, dims: _ro
 
 
 def _rot90(self, k, dims):
+    if len(dims) != 2:
+        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if self.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {self.ndim}")
+    if dims[0] == dims[1] or abs(dims[0] - dims[1]) == self.ndim:
+        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
     k %= 4
     if k == 2:
         return flip(self, dims)

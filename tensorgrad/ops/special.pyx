@@ -20,7 +20,8 @@ cdef extern from *:
     TG_UNARY(erfinv, FLOAT, tg_erfinv(x))
     TG_UNARY(digamma, FLOAT, tg_digamma(x))
     TG_BINARY(polygamma, FLOAT, tg_polygamma(x, y))
-    TG_UNARY(sinc, FLOAT_AND_COMPLEX, x == 0 ? (T)1 : tg_sin(x * (R)3.14159265358979323846) / (x * (R)3.14159265358979323846))
+    TG_UNARY_WITHIN(sinc, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT / 4,                                                  \
+                    x == 0 ? (T)1 : tg_sin(x * (R)3.14159265358979323846) / (x * (R)3.14159265358979323846))
     """
     const tg_kernel tg_k_erfinv, tg_k_lgamma, tg_k_digamma, tg_k_polygamma, tg_k_sinc
 
@@ -55,7 +56,7 @@ def _sinc_partial(self, out):
 elementwise(<size_t>&tg_k_sinc, "sinc(Tensor self)", to_float=True, partials={"self": _sinc_partial}, domain=(0.2, 2.0),
             reference="np.sinc(self)", doc="``sin(pi x) / (pi x)`` of each element, 1 at 0.")
 composite("logit(Tensor self, Number? eps=None)",
-          lambda self, eps: _logit(self if eps is None else self.clamp(eps, 1 - eps)), domain=(0.1, 0.9),
+          lambda self, eps: _logit(self if eps is None else self.clamp(eps, 1 - eps)), domain=(0.1, 0.9), inplace=True,
           reference="np.log(self / (1 - self))", doc="``log(x / (1 - x))`` of each element: the inverse of `sigmoid`.")
 
 
@@ -66,6 +67,7 @@ def _logit(self):
 
 
 composite("xlogy(Tensor self, Tensor other)", lambda self, other: where(self == 0, 0, self * log(other)), domain=(0.3, 2.0),
+          inplace=True,
           reference="np.where(self == 0, 0, self * np.log(other))", doc="``x * log(y)``, and 0 where x is 0.")
 composite("nan_to_num(Tensor self, Number? nan=None, Number? posinf=None, Number? neginf=None)",
           lambda self, nan, posinf, neginf: _nan_to_num(self, nan, posinf, neginf), inplace=True,
@@ -129,11 +131,21 @@ def _meshgrid(tensors, indexing):
     return tuple(grids)
 
 
-composite("diff(Tensor self, int n=1, Dim dim=-1)", lambda self, n, dim: _diff(self, n, dim), reference="np.diff(self, n, dim)",
+composite("diff(Tensor self, int n=1, Dim dim=-1, Tensor? prepend=None, Tensor? append=None)",
+          lambda self, n, dim, prepend, append: _diff(_between(prepend, self, append, dim), n, dim), reference="np.diff(self, n, dim)",
           samples=lambda make: [((make(2, 5),), {}), ((make(5), 2), {})], doc="Differences of neighbours along a dimension, `n` times.")
 
 
+def _between(before, x, after, dim):
+    parts = tuple([part for part in (before, x, after) if part is not None])
+    return handle("cat")(parts, dim) if len(parts) > 1 else x
+
+
 def _diff(self, n, dim):
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    if self.ndim == 0:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
     for _ in range(n):
         size = self.size(dim)
         self = self.narrow(dim, 1, max(size - 1, 0)) - self.narrow(dim, 0, max(size - 1, 0))

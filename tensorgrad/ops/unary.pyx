@@ -29,9 +29,9 @@ LN10 = 2.302585092994046
 cdef extern from *:
     """
     #include "loops.h"
-    TG_UNARY(sin, FLOAT_AND_COMPLEX, tg_sin(x))
-    TG_UNARY(cos, FLOAT_AND_COMPLEX, tg_cos(x))
-    TG_UNARY(tan, FLOAT_AND_COMPLEX, tg_tan(x))
+    TG_UNARY_WITHIN(sin, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT, tg_sin(x))
+    TG_UNARY_WITHIN(cos, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT, tg_cos(x))
+    TG_UNARY_WITHIN(tan, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT, tg_tan(x))
     TG_UNARY(asin, FLOAT_AND_COMPLEX, tg_asin(x))
     TG_UNARY(acos, FLOAT_AND_COMPLEX, tg_acos(x))
     TG_UNARY(atan, FLOAT_AND_COMPLEX, tg_atan(x))
@@ -266,7 +266,7 @@ cdef extern from *:
     TG_TEST(isfinite, NUMERIC, x - x == x - x)
     TG_TEST(logical_not, NUMERIC, x == 0)
     TG_UNARY(bitwise_not_int, INTEGER, ~x)
-    TG_TEST(signbit, FLOAT, __builtin_signbit(x) != 0)
+    TG_TEST(signbit, REAL, __builtin_signbit((double)(x)) != 0)
     """
     const tg_kernel tg_k_isnan, tg_k_isinf, tg_k_isfinite, tg_k_logical_not, tg_k_bitwise_not_int, tg_k_signbit
 
@@ -303,5 +303,7 @@ composite("isreal(Tensor self)", lambda self: self.imag == 0 if self.is_complex(
           doc="Whether each element is real.",
           samples=lambda make: [((make(3, 4),), {})],
           reference="np.isreal(self)")
-composite("deg2rad(Tensor self)", lambda self: self * RADIANS_PER_DEGREE, doc="Degrees to radians.", reference="self * (np.pi / 180)")
-composite("rad2deg(Tensor self)", lambda self: self * (1 / RADIANS_PER_DEGREE), doc="Radians to degrees.", reference="self * (180 / np.pi)")
+composite("deg2rad(Tensor self)", lambda self: self * RADIANS_PER_DEGREE, inplace=True, doc="Degrees to radians.",
+          reference="self * (np.pi / 180)")
+composite("rad2deg(Tensor self)", lambda self: self * (1 / RADIANS_PER_DEGREE), inplace=True, doc="Radians to degrees.",
+          reference="self * (180 / np.pi)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 import math
 import re
 import subprocess
@@ -517,20 +518,17 @@ def test_detach() -> None:
 
 
 def test_profiler() -> None:
-    profiler = pytest.importorskip(
-        "tensorgrad.autograd.profiler", reason="the profiler comes in a later release"
-    )
     x = tensorgrad.randn(2, 3, requires_grad=True)
     y = tensorgrad.rand(2, 3, requires_grad=True)
     z = tensorgrad.ones(2, 3, requires_grad=True)
-    with profiler.profile(use_cuda=False) as prf:
+    with tensorgrad.autograd.profiler.profile(use_cuda=False) as prf:
         for _ in range(1000):
             z = (z / x) * y
     table = prf.key_averages().table(sort_by="self_cpu_time_total")
     columns = r"Name +Self CPU % +Self CPU +CPU total % +CPU total +CPU time avg +# of Calls"
     assert re.search(columns, table)
     for name in ("div", "mul"):
-        assert re.search(rf"aten::{name} +[\d.]+% +[\d.]+\ws +[\d.]+% +[\d.]+\ws +[\d.]+\ws +1000\b", table)
+        assert re.search(rf"tensorgrad::{name} +[\d.]+% +[\d.]+\ws +[\d.]+% +[\d.]+\ws +[\d.]+\ws +1000\b", table)
     assert re.search(r"^Self CPU time total: [\d.]+\ws$", table, re.MULTILINE)
 
 
@@ -593,22 +591,36 @@ def test_walkthrough_prints(finished: tuple[subprocess.CompletedProcess[str], Pa
 def test_walkthrough_plots(finished: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     pytest.importorskip("matplotlib", reason="the plots need matplotlib")
     _, plots = finished
-    assert sorted(path.name for path in plots.iterdir()) == ["derivative.png", "sine.png"]
-    for path in plots.iterdir():
+    pictures = sorted(plots.glob("*.png"))
+    assert [path.name for path in pictures] == ["derivative.png", "jacobian.png", "sine.png"]
+    for path in pictures:
         content = path.read_bytes()
         assert content.startswith(b"\x89PNG\r\n\x1a\n")
         assert len(content) > 5000
+
+
+def test_walkthrough_profiles(finished: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    run, plots = finished
+    assert re.search(r"tensorgrad::mul +[\d.]+% .* 1000 ", run.stdout)
+    assert re.search(r"\blarge +[\d.]+%", run.stdout)
+    assert "[[200, 300], []]" in run.stdout
+    names = {entry["name"] for entry in json.loads((plots / "trace.json").read_text())["traceEvents"]}
+    assert {"small", "large", "tensorgrad::mul", "MulBackward0"} <= names
+
+
+def test_walkthrough_jacobian(finished: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    assert "tensorgrad.Size([25, 25])\nTrue\n" in finished[0].stdout
 
 
 def test_walkthrough_repeats_itself(
     finished: tuple[subprocess.CompletedProcess[str], Path], tmp_path: Path
 ) -> None:
     again = run_walkthrough(tmp_path)
-    # The profiler's times differ, and it comes last.
+    # The profiler's times differ; what comes after it is compared with what it should be elsewhere.
     before_profiler = [run.stdout.partition("The autograd profiler")[0] for run in (finished[0], again)]
     assert before_profiler[0] == before_profiler[1]
     if importlib.util.find_spec("matplotlib"):
-        assert len(list((tmp_path / "walkthrough-output").glob("*.png"))) == 2
+        assert len(list((tmp_path / "walkthrough-output").glob("*.png"))) == 3
 
 
 @pytest.mark.parametrize(

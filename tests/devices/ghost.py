@@ -13,9 +13,8 @@ import threading
 import numpy as np
 
 from tensorgrad.devices import Backend
-
-from . import c_functions, philox
-from .expression import evaluate
+from tensorgrad.devices.reference import c_functions, philox
+from tensorgrad.devices.reference.expression import evaluate
 
 STORED_AS = {"bfloat16": np.dtype("uint16")}
 
@@ -161,11 +160,7 @@ class GhostBackend(Backend):
         for letter, operand in zip("xyz", operands):
             is_number = isinstance(operand, (bool, int, float, complex))
             value = np.asarray(operand) if is_number else self._load(operand)
-            if value.dtype.kind != "b":
-                value = c_functions.convert(value, compute)
-            names[letter] = value
-        if all(value.dtype.kind == "b" for value in names.values()):
-            names = {letter: value.astype(compute) for letter, value in names.items()}
+            names[letter] = c_functions.convert(value, compute)
         self._store(out, evaluate(expression, names, compute))
 
     def reduce(self, op, out, x):

@@ -11,6 +11,8 @@ import pytest
 import tensorgrad
 from tensorgrad import cuda, devices
 
+from .ghost import GhostBackend
+
 TESTS = Path(__file__).parents[1]
 
 
@@ -263,3 +265,66 @@ def test_cuda_with_a_plugin(site):
 
 def test_cuda_is_a_module_of_the_package():
     assert tensorgrad.cuda is cuda
+
+
+# ---- operators in a device's own way -------------------------------------------------------------------
+def overriding(overrides):
+    """A backend like the ghost that computes some operators itself."""
+
+    class Overriding(GhostBackend):
+        pass
+
+    Overriding.overrides = overrides
+    return Overriding()
+
+
+def test_a_backend_overrides_operators():
+    seen = []
+
+    def softmax(x, dim):
+        seen.append((devices.device_array(x).shape, dim))
+        if x.dim() == 1:
+            return NotImplemented
+        return tensorgrad.full_like(x, 7.0)
+
+    devices.register_backend("overriding", overriding({"softmax": softmax}))
+    x = tensorgrad.zeros(2, 4, device="overriding", requires_grad=True)
+    y = x.softmax(-1)
+    assert y.tolist() == [[7.0] * 4] * 2
+    assert seen == [((2, 4), 1)]
+    assert type(y.grad_fn).__name__ == "SoftmaxBackward0", "its derivative is as declared"
+    y[0, 0].backward()
+    assert x.grad[0].tolist() == [7.0 * (1 - 7.0), -49.0, -49.0, -49.0]
+    assert x[0].softmax(0).tolist() == [0.25] * 4, "asked for the usual way"
+    assert x.cpu().softmax(1).tolist() == [[0.25] * 4] * 2
+    with pytest.raises(TypeError, match="is on the CPU"):
+        devices.device_array(x.cpu())
+
+
+@pytest.mark.parametrize("name", ["sin", "no_such_operator", "zeros_like.nonsense"])
+def test_what_cannot_be_overridden(name):
+    with pytest.raises(RuntimeError, match=f"overrides '{name}', of which there are 0 overloads"):
+        devices.register_backend("wrong", overriding({name: print}))
+    assert "wrong" not in [row.name for row in devices.list()]
+
+
+def test_scratch_memory_runs_out(ghost, monkeypatch):
+    def matmul(out, a, b, beta):
+        raise MemoryError("no tile left")
+
+    monkeypatch.setattr(ghost, "matmul", matmul)
+    x = tensorgrad.ones(2, 2, device="ghost")
+    with pytest.raises(tensorgrad.OutOfMemoryError, match="ghost:0 out of memory: matmul needs scratch memory"):
+        x @ x
+
+
+def test_a_backend_by_name(ghost):
+    assert devices.backend("ghost") is ghost
+    waited = []
+    ghost.synchronize = waited.append
+    try:
+        devices.synchronize("ghost:1")
+        devices.synchronize(tensorgrad.device("ghost"))
+    finally:
+        del ghost.synchronize
+    assert waited == [1, 0]

@@ -13,9 +13,8 @@ import pytest
 import tensorgrad
 from tensorgrad.autograd import forward_ad, gradcheck, gradgradcheck
 from tensorgrad.ops import registry
-
-from . import sampling
-from .sampling import DTYPES, assert_close, is_inexact, samples_of, tensors_in, to_numpy
+from tensorgrad.testing import sampling
+from tensorgrad.testing.sampling import DTYPES, assert_close, is_inexact, samples_of, tensors_in, to_numpy
 
 DOUBLES = [tensorgrad.float64, tensorgrad.complex128]
 LOWER = [getattr(tensorgrad, name) for name in ("float32", "float16", "bfloat16", "complex64")]

@@ -54,6 +54,9 @@ static const tg_blas *tg_blas_open(const char *path, const char *prefix, const c
     ok &= tg_blas_symbol(handle, &blas->zgemv, prefix, "cblas_zgemv", suffix);
     tg_blas_symbol(handle, &blas->set_num_threads, prefix, "openblas_set_num_threads", suffix);
     tg_blas_symbol(handle, &blas->get_num_threads, prefix, "openblas_get_num_threads", suffix);
+    /* The threads are ours (gemm.h): OpenBLAS lets one threaded product run at a time, and would run
+     * beside the pool's threads with as many of its own. */
+    if (blas->set_num_threads) blas->set_num_threads(1);
     if (ok) return blas;
     dlclose(handle);
     free(blas);

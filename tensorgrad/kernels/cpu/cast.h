@@ -3,6 +3,7 @@
 #define TG_CAST_H
 
 #include "array.h"
+#include "half_simd.h"
 
 /* C leaves a float that does not fit an integer undefined. Here it becomes what the x86
  * instruction gives, and narrow integers wrap, as in NumPy and PyTorch there. */
@@ -72,14 +73,12 @@ TG_NARROW_LOOPS(c128, tg_c128, x != 0, tg_double_to_i32(creal(x)), tg_double_to_
 TG_CAST_LOOP(TG_CLONES, tg_direct_u8_f32, float, uint8_t, x)
 TG_CAST_LOOP(TG_CLONES, tg_direct_i32_f32, float, int32_t, x)
 TG_CAST_LOOP(TG_CLONES, tg_direct_i64_f32, float, int64_t, x)
-TG_CAST_LOOP(TG_CLONES, tg_direct_f16_f32, float, uint16_t, tg_half_to_float(x))
 TG_CAST_LOOP(TG_CLONES, tg_direct_bf16_f32, float, uint16_t, tg_bf16_to_float(x))
 TG_CAST_LOOP(TG_CLONES, tg_direct_f64_f32, float, double, x)
 TG_CAST_LOOP(TG_CLONES, tg_direct_u8_f64, double, uint8_t, x)
 TG_CAST_LOOP(TG_CLONES, tg_direct_i32_f64, double, int32_t, x)
 TG_CAST_LOOP(TG_CLONES, tg_direct_i64_f64, double, int64_t, x)
 TG_CAST_LOOP(TG_CLONES, tg_direct_f32_f64, double, float, x)
-TG_CAST_LOOP(TG_CLONES, tg_direct_f32_f16, uint16_t, float, tg_float_to_half(x))
 TG_CAST_LOOP(TG_CLONES, tg_direct_f32_bf16, uint16_t, float, tg_float_to_bf16(x))
 TG_CAST_LOOP(TG_CLONES, tg_direct_f32_i64, int64_t, float, tg_double_to_i64(x))
 TG_CAST_LOOP(TG_CLONES, tg_direct_f64_i64, int64_t, double, tg_double_to_i64(x))
@@ -99,8 +98,10 @@ static tg_cast_loop tg_direct_cast(int out_dtype, int in_dtype) {
     TG_DIRECT(TG_U8, TG_F32, u8_f32) TG_DIRECT(TG_U8, TG_F64, u8_f64) TG_DIRECT(TG_U8, TG_I64, u8_i64)
     TG_DIRECT(TG_I32, TG_F32, i32_f32) TG_DIRECT(TG_I32, TG_F64, i32_f64) TG_DIRECT(TG_I32, TG_I64, i32_i64)
     TG_DIRECT(TG_I64, TG_F32, i64_f32) TG_DIRECT(TG_I64, TG_F64, i64_f64) TG_DIRECT(TG_I64, TG_I32, i64_i32)
-    TG_DIRECT(TG_F16, TG_F32, f16_f32) TG_DIRECT(TG_BF16, TG_F32, bf16_f32)
-    TG_DIRECT(TG_F32, TG_F16, f32_f16) TG_DIRECT(TG_F32, TG_BF16, f32_bf16)
+    case TG_F16 * TG_NDTYPES + TG_F32: return tg_halves_to_floats;
+    case TG_F32 * TG_NDTYPES + TG_F16: return tg_floats_to_halves;
+    TG_DIRECT(TG_BF16, TG_F32, bf16_f32)
+    TG_DIRECT(TG_F32, TG_BF16, f32_bf16)
     TG_DIRECT(TG_F32, TG_F64, f32_f64) TG_DIRECT(TG_F64, TG_F32, f64_f32)
     TG_DIRECT(TG_F32, TG_I64, f32_i64) TG_DIRECT(TG_F64, TG_I64, f64_i64)
     TG_DIRECT(TG_F32, TG_BOOL, f32_bool) TG_DIRECT(TG_F64, TG_BOOL, f64_bool)

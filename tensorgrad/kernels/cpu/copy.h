@@ -30,6 +30,10 @@ static void tg_load_tile(char *restrict out, const char *restrict in, int64_t st
         memcpy(out, in, (size_t)(n * itemsize));
         return;
     }
+    if (itemsize == 4 && n >= 16 && stride != 0) {
+        tg_load_strided4((uint32_t *)out, (const uint32_t *)in, stride, n);
+        return;
+    }
 #define TG_LOAD(W) for (int64_t i = 0; i < n; i++) ((W *)out)[i] = ((const W *)in)[i * stride]
     TG_BY_ITEMSIZE(itemsize, TG_LOAD)
 #undef TG_LOAD
@@ -70,11 +74,23 @@ typedef struct {
             }                                                                                      \
         }
 
+static void tg_copy_small4(char *dst, const char *src, const tg_plane *p) {
+    TG_COPY_PLANE(tg_word4)
+}
+
 static void tg_copy_plane(char *dst, const char *src, const tg_plane *p, int itemsize) {
     enum { BLOCK = 16 };
+    int64_t done0 = 0, done1 = 0;
     if (p->dst0 == 1 && p->src0 == 1) {
         for (int64_t j = 0; j < p->n1; j++)
             memcpy(dst + j * p->dst1 * itemsize, src + j * p->src1 * itemsize, (size_t)(p->n0 * itemsize));
+    } else if (itemsize == 4 && p->dst0 == 1 && p->src1 == 1
+               && tg_transpose4(dst, p->dst1, src, p->src0, p->n0, p->n1, &done0, &done1)) {
+        /* what is left: a strip of few columns beside it, and one of few rows below */
+        const tg_plane beside = {p->n0 - done0, done1, 1, p->dst1, p->src0, 1};
+        const tg_plane below = {p->n0, p->n1 - done1, 1, p->dst1, p->src0, 1};
+        if (beside.n0) tg_copy_small4(dst + done0 * 4, src + done0 * p->src0 * 4, &beside);
+        if (below.n1) tg_copy_small4(dst + done1 * p->dst1 * 4, src + done1 * 4, &below);
     } else if (tg_abs64(p->src1) < tg_abs64(p->src0) && p->src1 && p->n0 > BLOCK && p->n1 > BLOCK) {
         TG_BY_ITEMSIZE(itemsize, TG_COPY_BLOCKS)
     } else {
@@ -82,10 +98,7 @@ static void tg_copy_plane(char *dst, const char *src, const tg_plane *p, int ite
     }
 }
 
-static void tg_copy_same(tg_iter *it, char *dst, const char *src, int itemsize) {
-    /* Bring the dimension along which the source is contiguous beside the destination's. */
-    for (int32_t d = 2; d < it->ndim; d++)
-        if (it->strides[1][d] == 1) tg_iter_swap(it, 1, d);
+static void tg_copy_same(const tg_iter *it, char *dst, const char *src, int itemsize) {
     int flat = it->ndim == 1;
     tg_plane plane = {
         it->shape[0], flat ? 1 : it->shape[1], it->strides[0][0], flat ? 0 : it->strides[0][1],
@@ -144,33 +157,53 @@ static void tg_copy_cast(const tg_iter *it, char *dst, int dst_dtype, const char
     } while (tg_cursor_next(&c, it, 1));
 }
 
+/* A copy or a fill that threads share. */
+typedef struct {
+    const tg_iter *it;
+    int32_t dim; /* the dimension that is cut */
+    char *dst;
+    const char *src;
+    int dst_dtype, src_dtype;
+} tg_copy_job;
+
+static void tg_copy_walk(const tg_copy_job *job, const tg_iter *it, char *dst, const char *src) {
+    if (job->dst_dtype == job->src_dtype) tg_copy_same(it, dst, src, (int)tg_itemsize(job->dst_dtype));
+    else tg_copy_cast(it, dst, job->dst_dtype, src, job->src_dtype);
+}
+
+static void tg_copy_part(void *context, int64_t begin, int64_t end) {
+    const tg_copy_job *job = (const tg_copy_job *)context;
+    tg_iter part;
+    int64_t offset[2];
+    tg_iter_narrow(&part, job->it, job->dim, begin, end, offset);
+    tg_copy_walk(job, &part, job->dst + offset[0] * tg_itemsize(job->dst_dtype), job->src + offset[1] * tg_itemsize(job->src_dtype));
+}
+
 /* dst = src, of the same shape (src may be broadcast by strides of 0) and any dtypes. */
 static int tg_copy(const tg_array *dst, const tg_array *src) {
     const tg_array *operands[2] = {dst, src};
     tg_iter it;
     tg_iter_init(&it, 2, operands);
     if (it.numel == 0) return TG_OK;
-    if (dst->dtype == src->dtype) tg_copy_same(&it, dst->data, src->data, (int)tg_itemsize(dst->dtype));
-    else tg_copy_cast(&it, dst->data, dst->dtype, src->data, src->dtype);
+    /* Bring the dimension along which the source is contiguous beside the destination's. */
+    for (int32_t d = 2; d < it.ndim && dst->dtype == src->dtype; d++)
+        if (it.strides[1][d] == 1) tg_iter_swap(&it, 1, d);
+    tg_copy_job job = {&it, tg_iter_cut(&it), dst->data, src->data, dst->dtype, src->dtype};
+    if (it.numel < TG_PARALLEL_AT) tg_copy_walk(&job, &it, job.dst, job.src);
+    else tg_parallel_for(it.shape[job.dim], tg_iter_grain(&it, job.dim, TG_GRAIN), tg_copy_part, &job);
     return TG_OK;
 }
 
-/* `value` is one element of dst's dtype. */
-static int tg_fill(const tg_array *dst, const char *value) {
-    int itemsize = (int)tg_itemsize(dst->dtype), same = 1;
-    tg_iter it;
-    tg_iter_init(&it, 1, &dst);
-    if (it.numel == 0) return TG_OK;
-    for (int i = 1; i < itemsize; i++) same &= value[i] == value[0];
-    int64_t n = it.shape[0], stride = it.strides[0][0];
-    _Alignas(16) char word[16];
-    memcpy(word, value, (size_t)itemsize);
+static void tg_fill_walk(const tg_iter *it, char *dst, const char *word, int itemsize) {
+    int same = 1;
+    for (int i = 1; i < itemsize; i++) same &= word[i] == word[0];
+    int64_t n = it->shape[0], stride = it->strides[0][0];
     tg_cursor c;
-    tg_cursor_init(&c, &it);
+    tg_cursor_init(&c, it);
     do {
-        char *out = dst->data + c.offset[0] * itemsize;
+        char *out = dst + c.offset[0] * itemsize;
         if (same && stride == 1) {
-            memset(out, value[0], (size_t)(n * itemsize));
+            memset(out, word[0], (size_t)(n * itemsize));
             continue; /* to the loop's condition */
         }
 #define TG_FILL(W) do {                                                                            \
@@ -180,7 +213,28 @@ static int tg_fill(const tg_array *dst, const char *value) {
     } while (0)
         TG_BY_ITEMSIZE(itemsize, TG_FILL)
 #undef TG_FILL
-    } while (tg_cursor_next(&c, &it, 1));
+    } while (tg_cursor_next(&c, it, 1));
+}
+
+static void tg_fill_part(void *context, int64_t begin, int64_t end) {
+    const tg_copy_job *job = (const tg_copy_job *)context;
+    tg_iter part;
+    int64_t offset[1];
+    tg_iter_narrow(&part, job->it, job->dim, begin, end, offset);
+    tg_fill_walk(&part, job->dst + offset[0] * tg_itemsize(job->dst_dtype), job->src, (int)tg_itemsize(job->dst_dtype));
+}
+
+/* `value` is one element of dst's dtype. */
+static int tg_fill(const tg_array *dst, const char *value) {
+    int itemsize = (int)tg_itemsize(dst->dtype);
+    tg_iter it;
+    tg_iter_init(&it, 1, &dst);
+    if (it.numel == 0) return TG_OK;
+    _Alignas(16) char word[16];
+    memcpy(word, value, (size_t)itemsize);
+    tg_copy_job job = {&it, tg_iter_cut(&it), dst->data, word, dst->dtype, dst->dtype};
+    if (it.numel < TG_PARALLEL_AT) tg_fill_walk(&it, dst->data, word, itemsize);
+    else tg_parallel_for(it.shape[job.dim], tg_iter_grain(&it, job.dim, TG_GRAIN), tg_fill_part, &job);
     return TG_OK;
 }
 

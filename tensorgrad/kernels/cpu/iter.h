@@ -3,8 +3,13 @@
 #define TG_ITER_H
 
 #include "array.h"
+#include "thread_pool.h"
 
 #define TG_MAX_OPERANDS 4
+
+/* Fewer elements than this are not worth waking another thread for: about 10 us of memory traffic.
+ * A thread takes at least TG_GRAIN of them at a time. */
+enum { TG_PARALLEL_AT = 32768, TG_GRAIN = 8192 };
 
 /* Dimension 0 is the innermost. There is always at least one dimension, so that a
  * kernel may write its inner loop without asking; `numel` may be zero. */
@@ -110,6 +115,53 @@ static inline int tg_cursor_next(tg_cursor *c, const tg_iter *it, int32_t from) 
         c->counter[d] = 0;
     }
     return 0;
+}
+
+/* Moves the odometer to element `at`, counted in the order of the walk. */
+static inline void tg_cursor_seek(tg_cursor *c, const tg_iter *it, int64_t at) {
+    for (int32_t k = 0; k < it->noperands; k++) c->offset[k] = 0;
+    for (int32_t d = 0; d < it->ndim; d++) {
+        c->counter[d] = at % it->shape[d];
+        at /= it->shape[d];
+        for (int32_t k = 0; k < it->noperands; k++) c->offset[k] += c->counter[d] * it->strides[k][d];
+    }
+}
+
+/* ---- sharing a walk between threads: one dimension is cut ---- */
+
+/* The outermost dimension that is long enough to be cut, or the longest. */
+static inline int32_t tg_iter_cut(const tg_iter *it) {
+    int32_t longest = it->ndim - 1;
+    for (int32_t d = it->ndim - 1; d >= 0; d--) {
+        if (it->shape[d] >= 32) return d;
+        if (it->shape[d] > it->shape[longest]) longest = d;
+    }
+    return longest;
+}
+
+/* How much of dimension `dim` is a thread's least share, if `grain` elements are. */
+static inline int64_t tg_iter_grain(const tg_iter *it, int32_t dim, int64_t grain) {
+    const int64_t slice = it->numel / it->shape[dim];
+    return slice >= grain ? 1 : grain / (slice > 0 ? slice : 1);
+}
+
+/* How many of `n` columns a thread takes at a time: long rows, and a share for each. */
+static int64_t tg_column_grain(int64_t n) {
+    const int64_t share = (n / tg_threads() + 31) / 16 * 16;
+    return share < 64 ? 64 : tg_min64(share, 1024);
+}
+
+/* The walk over begin..end-1 of dimension `dim`, which starts `offset` elements into each operand. */
+static inline void tg_iter_narrow(tg_iter *part, const tg_iter *it, int32_t dim, int64_t begin, int64_t end, int64_t *offset) {
+    part->ndim = it->ndim;
+    part->noperands = it->noperands;
+    for (int32_t d = 0; d < it->ndim; d++) part->shape[d] = it->shape[d];
+    for (int32_t k = 0; k < it->noperands; k++) {
+        for (int32_t d = 0; d < it->ndim; d++) part->strides[k][d] = it->strides[k][d];
+        offset[k] = begin * it->strides[k][dim];
+    }
+    part->numel = it->numel / it->shape[dim] * (end - begin);
+    part->shape[dim] = end - begin;
 }
 
 #endif

@@ -3,9 +3,46 @@
 #define TG_POINTWISE_H
 
 #include "copy.h"
+#include "half_loops.h"
 #include "kernel_table.h"
+#include "simd_choice.h"
 
 enum { TG_TILE = 512 };
+
+/* The operands of a kernel that are contiguous, or single elements. */
+typedef struct {
+    tg_loop loop;
+    int n_inputs;
+    int64_t n;
+    char *p[1 + TG_MAX_INPUTS];
+    int64_t itemsize[1 + TG_MAX_INPUTS];
+    int single[1 + TG_MAX_INPUTS], any_single;
+} tg_flat;
+
+static inline void tg_pointwise_flat_part(const tg_flat *f, int64_t begin, int64_t end) {
+    char *p[1 + TG_MAX_INPUTS];
+    for (int i = 0; i <= f->n_inputs; i++) p[i] = f->p[i] + (f->single[i] ? 0 : begin * f->itemsize[i]);
+    if (!f->any_single) {
+        f->loop(p, end - begin);
+        return;
+    }
+    _Alignas(64) char tile[TG_MAX_INPUTS][TG_TILE * 16];
+    for (int i = 1; i <= f->n_inputs; i++) {
+        if (!f->single[i]) continue;
+        tg_load_tile(tile[i - 1], p[i], 0, (int)f->itemsize[i], tg_min64(end - begin, TG_TILE));
+        p[i] = tile[i - 1];
+    }
+    for (int64_t at = begin; at < end; at += TG_TILE) {
+        f->loop(p, tg_min64(TG_TILE, end - at));
+        for (int i = 0; i <= f->n_inputs; i++)
+            if (!f->single[i]) p[i] += TG_TILE * f->itemsize[i];
+    }
+}
+
+static void tg_pointwise_flat_tiles(void *context, int64_t begin, int64_t end) {
+    const tg_flat *f = (const tg_flat *)context;
+    tg_pointwise_flat_part(f, begin * TG_TILE, tg_min64(end * TG_TILE, f->n));
+}
 
 /* The short way: every operand contiguous and of the loop's own type, or a single element, which is
  * repeated in a tile. Returns 0 when that is not so. */
@@ -19,34 +56,100 @@ static inline int tg_pointwise_flat(tg_loop loop, int n_inputs, const int *type,
         if (!single[i] && in[i].numel != n) return 0;
         any_single |= single[i];
     }
-    char *p[1 + TG_MAX_INPUTS] = {out->data};
-    for (int i = 0; i < n_inputs; i++) p[i + 1] = in[i].data;
-    if (!any_single) {
-        loop(p, n);
-        return 1;
-    }
-    _Alignas(64) char tile[TG_MAX_INPUTS][TG_TILE * 16];
+    tg_flat f = {loop, n_inputs, n, {out->data}, {0}, {0}};
+    f.itemsize[0] = tg_itemsize(type[0]);
     for (int i = 0; i < n_inputs; i++) {
-        if (!single[i]) continue;
-        tg_load_tile(tile[i], in[i].data, 0, (int)tg_itemsize(type[i + 1]), tg_min64(n, TG_TILE));
-        p[i + 1] = tile[i];
+        f.p[i + 1] = in[i].data;
+        f.itemsize[i + 1] = tg_itemsize(type[i + 1]);
+        f.single[i + 1] = single[i];
     }
-    for (int64_t at = 0; at < n; at += TG_TILE) {
-        loop(p, tg_min64(TG_TILE, n - at));
-        p[0] += TG_TILE * tg_itemsize(type[0]);
-        for (int i = 0; i < n_inputs; i++)
-            if (!single[i]) p[i + 1] += TG_TILE * tg_itemsize(type[i + 1]);
-    }
+    f.any_single = any_single;
+    if (n < TG_PARALLEL_AT) tg_pointwise_flat_part(&f, 0, n);
+    else tg_parallel_for((n + TG_TILE - 1) / TG_TILE, TG_GRAIN / TG_TILE, tg_pointwise_flat_tiles, &f);
     return 1;
+}
+
+/* The operands of a kernel that are strided, or of other types than its loop's. */
+typedef struct {
+    tg_loop loop;
+    int n_operands, direct; /* direct: contiguous rows of the loop's own types */
+    const int *type, *dtype;
+    char *const *base;
+    const tg_iter *it;
+    int32_t dim; /* the dimension that is cut */
+} tg_strided;
+
+static void tg_pointwise_walk(const tg_strided *job, const tg_iter *it, char *const *base) {
+    const tg_loop loop = job->loop;
+    const int n_operands = job->n_operands, direct = job->direct, *type = job->type;
+    tg_cursor c;
+    tg_cursor_init(&c, it);
+    if (direct) { /* whole rows, in place */
+        do {
+            char *p[1 + TG_MAX_INPUTS];
+            for (int i = 0; i < n_operands; i++) p[i] = base[i] + c.offset[i] * tg_itemsize(type[i]);
+            loop(p, it->shape[0]);
+        } while (tg_cursor_next(&c, it, 1));
+        return;
+    }
+    _Alignas(64) char tile[1 + TG_MAX_INPUTS][TG_TILE * 16];
+    _Alignas(64) char scratch[TG_TILE * 16];
+    int filled[1 + TG_MAX_INPUTS] = {0};
+    do {
+        for (int64_t at = 0; at < it->shape[0]; at += TG_TILE) {
+            const int64_t n = tg_min64(TG_TILE, it->shape[0] - at);
+            char *p[1 + TG_MAX_INPUTS];
+            for (int i = 1; i < n_operands; i++) {
+                const int64_t stride = it->strides[i][0];
+                char *from = base[i] + (c.offset[i] + at * stride) * tg_itemsize(job->dtype[i]);
+                p[i] = tile[i];
+                if (stride == 0) { /* a scalar in this row: one tile of copies serves the whole row */
+                    const int64_t room = tg_min64(TG_TILE, it->shape[0]);
+                    if (at == 0 && !(filled[i] && it->ndim > 1 && it->strides[i][1] == 0 && it->ndim == 2)) {
+                        const char *one = from;
+                        _Alignas(16) char element[16];
+                        if (job->dtype[i] != type[i]) {
+                            tg_cast_tile(element, type[i], from, job->dtype[i], 1);
+                            one = element;
+                        }
+                        tg_load_tile(tile[i], one, 0, (int)tg_itemsize(type[i]), room);
+                        filled[i] = 1;
+                    }
+                } else {
+                    char *gathered = job->dtype[i] == type[i] ? tile[i] : scratch;
+                    p[i] = (char *)tg_view_as(from, job->dtype[i], stride, n, type[i], gathered, tile[i]);
+                }
+            }
+            char *to = base[0] + (c.offset[0] + at * it->strides[0][0]) * tg_itemsize(job->dtype[0]);
+            if (job->dtype[0] == type[0] && it->strides[0][0] == 1) {
+                p[0] = to;
+                loop(p, n);
+            } else {
+                p[0] = tile[0];
+                loop(p, n);
+                tg_store_as(to, job->dtype[0], it->strides[0][0], n, tile[0], type[0], scratch);
+            }
+        }
+    } while (tg_cursor_next(&c, it, 1));
+}
+
+static void tg_pointwise_part(void *context, int64_t begin, int64_t end) {
+    const tg_strided *job = (const tg_strided *)context;
+    tg_iter part;
+    int64_t offset[1 + TG_MAX_INPUTS];
+    char *base[1 + TG_MAX_INPUTS];
+    tg_iter_narrow(&part, job->it, job->dim, begin, end, offset);
+    for (int i = 0; i < job->n_operands; i++) base[i] = job->base[i] + offset[i] * tg_itemsize(job->dtype[i]);
+    tg_pointwise_walk(job, &part, base);
 }
 
 /* `in` holds k->n_inputs arrays; an input has the output's shape, or no dimensions at all (a scalar). */
 static int tg_pointwise(const tg_kernel *k, int dtype, const tg_array *out, const tg_array *in) {
     static const int64_t zeros[TG_MAX_DIMS];
     const int compute = dtype == TG_F16 || dtype == TG_BF16 ? TG_F32 : dtype;
-    const tg_loop loop = k->loop[compute];
+    const tg_loop loop = k->loop[tg_simd_level][compute];
     const int n_operands = 1 + k->n_inputs;
-    int type[1 + TG_MAX_INPUTS], direct = 1;
+    int type[1 + TG_MAX_INPUTS], own[1 + TG_MAX_INPUTS], direct = 1;
     tg_array widened[TG_MAX_INPUTS];
     const tg_array *operand[1 + TG_MAX_INPUTS];
     char *base[1 + TG_MAX_INPUTS];
@@ -56,6 +159,11 @@ static int tg_pointwise(const tg_kernel *k, int dtype, const tg_array *out, cons
               : (k->real_output && compute == TG_C128) ? TG_F64 : compute;
     for (int i = 0; i < k->n_inputs; i++) type[i + 1] = i == 0 && k->bool_first ? TG_BOOL : compute;
     if (tg_pointwise_flat(loop, k->n_inputs, type, out, in)) return TG_OK;
+    if (compute != dtype) {
+        const tg_loop own_loop = tg_half_loop(k, dtype);
+        const int own_types[1 + TG_MAX_INPUTS] = {dtype, dtype, dtype, dtype};
+        if (own_loop && tg_pointwise_flat(own_loop, 2, own_types, out, in)) return TG_OK;
+    }
     for (int i = 0; i < k->n_inputs; i++) {
         widened[i] = in[i];
         if (in[i].ndim == 0) {
@@ -70,60 +178,16 @@ static int tg_pointwise(const tg_kernel *k, int dtype, const tg_array *out, cons
     if (it.numel == 0) return TG_OK;
     for (int i = 0; i < n_operands; i++) {
         base[i] = operand[i]->data;
-        direct &= operand[i]->dtype == type[i] && it.strides[i][0] == 1;
+        own[i] = operand[i]->dtype;
+        direct &= own[i] == type[i] && it.strides[i][0] == 1;
     }
-    tg_cursor c;
-    tg_cursor_init(&c, &it);
-    if (direct) { /* whole rows, in place */
-        do {
-            char *p[1 + TG_MAX_INPUTS];
-            for (int i = 0; i < n_operands; i++) p[i] = base[i] + c.offset[i] * tg_itemsize(type[i]);
-            loop(p, it.shape[0]);
-        } while (tg_cursor_next(&c, &it, 1));
-        return TG_OK;
+    tg_strided job = {loop, n_operands, direct, type, own, base, &it, 0};
+    if (it.numel < TG_PARALLEL_AT) {
+        tg_pointwise_walk(&job, &it, base);
+    } else {
+        job.dim = tg_iter_cut(&it);
+        tg_parallel_for(it.shape[job.dim], tg_iter_grain(&it, job.dim, TG_GRAIN), tg_pointwise_part, &job);
     }
-    _Alignas(64) char tile[1 + TG_MAX_INPUTS][TG_TILE * 16];
-    _Alignas(64) char scratch[TG_TILE * 16];
-    int filled[1 + TG_MAX_INPUTS] = {0};
-    do {
-        for (int64_t at = 0; at < it.shape[0]; at += TG_TILE) {
-            const int64_t n = tg_min64(TG_TILE, it.shape[0] - at);
-            char *p[1 + TG_MAX_INPUTS];
-            for (int i = 1; i < n_operands; i++) {
-                const int64_t stride = it.strides[i][0];
-                char *from = base[i] + (c.offset[i] + at * stride) * tg_itemsize(operand[i]->dtype);
-                p[i] = tile[i];
-                if (stride == 0) { /* a scalar in this row: one tile of copies serves the whole row */
-                    const int64_t room = tg_min64(TG_TILE, it.shape[0]);
-                    if (at == 0 && !(filled[i] && it.ndim > 1 && it.strides[i][1] == 0 && it.ndim == 2)) {
-                        const char *one = from;
-                        _Alignas(16) char element[16];
-                        if (operand[i]->dtype != type[i]) {
-                            tg_cast_tile(element, type[i], from, operand[i]->dtype, 1);
-                            one = element;
-                        }
-                        tg_load_tile(tile[i], one, 0, (int)tg_itemsize(type[i]), room);
-                        filled[i] = 1;
-                    }
-                } else {
-                    p[i] = (char *)tg_view_as(from, operand[i]->dtype, stride, n, type[i], scratch, tile[i]);
-                    if (p[i] == scratch) { /* gathered, no cast: the scratch is the next operand's too */
-                        memcpy(tile[i], scratch, (size_t)(n * tg_itemsize(type[i])));
-                        p[i] = tile[i];
-                    }
-                }
-            }
-            char *to = base[0] + (c.offset[0] + at * it.strides[0][0]) * tg_itemsize(out->dtype);
-            if (out->dtype == type[0] && it.strides[0][0] == 1) {
-                p[0] = to;
-                loop(p, n);
-            } else {
-                p[0] = tile[0];
-                loop(p, n);
-                tg_store_as(to, out->dtype, it.strides[0][0], n, tile[0], type[0], scratch);
-            }
-        }
-    } while (tg_cursor_next(&c, &it, 1));
     return TG_OK;
 }
 

@@ -12,7 +12,6 @@
 #include <math.h>
 #include "copy.h"
 
-
 enum { TG_RANDOM_BLOCKS = 128 }; /* a tile */
 
 /* What a generator's offset must advance by: enough for the widest element. */
@@ -142,35 +141,35 @@ static void tg_store_rowmajor(const tg_array *out, int64_t start, int64_t n, con
     }
 }
 
-/* Fills `out`:
- *     TG_UNIFORM      [p0, p1); the real and imaginary parts alike for complex dtypes
- *     TG_NORMAL       mean p0, standard deviation p1; complex as in PyTorch: both parts have the mean
- *                     p0, and p1 is the deviation of the whole
- *     TG_RANDINT      lo + [0, range), range == 0 standing for 2^64; any dtype
- *     TG_BERNOULLI    1 with probability p0, else 0; any dtype
- *     TG_EXPONENTIAL  rate p0; real floating dtypes */
-static int tg_random(int kind, const tg_array *out, uint64_t seed, uint64_t offset, double p0, double p1,
-                     int64_t lo, uint64_t range) {
-    tg_draw draw = tg_draw_of(kind, out->dtype);
-    int is_complex = draw.compute == TG_C64 || draw.compute == TG_C128;
-    if (draw.compute < 0 || (is_complex && kind == TG_EXPONENTIAL)) return TG_NO_KERNEL;
-    if (is_complex && kind == TG_NORMAL) p1 *= 0.70710678118654752440;
-    uint64_t threshold = p0 >= 1 ? (uint64_t)1 << 32 : p0 > 0 ? (uint64_t)(p0 * 0x1p32) : 0;
+typedef struct {
+    const tg_array *out;
+    tg_draw draw;
+    int kind;
+    uint64_t seed, offset, threshold, range;
+    double p0, p1;
+    int64_t lo, numel, count; /* count: elements of a tile */
+} tg_random_job;
 
+static void tg_random_tiles(void *context, int64_t begin, int64_t end) {
+    const tg_random_job *job = (const tg_random_job *)context;
+    const tg_array *out = job->out;
+    const tg_draw draw = job->draw;
+    const double p0 = job->p0, p1 = job->p1;
+    const int kind = job->kind;
     uint32_t words[4 * TG_RANDOM_BLOCKS];
     _Alignas(64) char tile[4 * TG_RANDOM_BLOCKS * 8];
     _Alignas(64) char converted[4 * TG_RANDOM_BLOCKS * 16];
-    int64_t numel = tg_numel(out), count = 4 * TG_RANDOM_BLOCKS / draw.words;
-    for (int64_t start = 0; start < numel; start += count) {
-        int64_t n = tg_min64(count, numel - start), blocks = (n * draw.words + 3) / 4;
-        tg_philox(words, seed, offset + (uint64_t)(start / count) * TG_RANDOM_BLOCKS, blocks);
+    for (int64_t number = begin; number < end; number++) {
+        int64_t start = number * job->count;
+        int64_t n = tg_min64(job->count, job->numel - start), blocks = (n * draw.words + 3) / 4;
+        tg_philox(words, job->seed, job->offset + (uint64_t)number * TG_RANDOM_BLOCKS, blocks);
         switch (draw.compute) {
         case TG_BOOL:
-            for (int64_t i = 0; i < n; i++) ((uint8_t *)tile)[i] = words[i] < threshold;
+            for (int64_t i = 0; i < n; i++) ((uint8_t *)tile)[i] = words[i] < job->threshold;
             break;
         case TG_I64: case TG_U64:
             for (int64_t i = 0; i < n; i++)
-                ((uint64_t *)tile)[i] = (uint64_t)lo + tg_scale_word(tg_word_pair(words, i), range);
+                ((uint64_t *)tile)[i] = (uint64_t)job->lo + tg_scale_word(tg_word_pair(words, i), job->range);
             break;
         case TG_F32: case TG_C64: /* whole blocks, so that pairs are whole */
             tg_draw_floats(kind, (float *)tile, words, 4 * blocks, draw.bits, p0, p1);
@@ -189,6 +188,26 @@ static int tg_random(int kind, const tg_array *out, uint64_t seed, uint64_t offs
         }
         tg_store_rowmajor(out, start, n, converted);
     }
+}
+
+/* Fills `out`:
+ *     TG_UNIFORM      [p0, p1); the real and imaginary parts alike for complex dtypes
+ *     TG_NORMAL       mean p0, standard deviation p1; complex as in PyTorch: both parts have the mean
+ *                     p0, and p1 is the deviation of the whole
+ *     TG_RANDINT      lo + [0, range), range == 0 standing for 2^64; any dtype
+ *     TG_BERNOULLI    1 with probability p0, else 0; any dtype
+ *     TG_EXPONENTIAL  rate p0; real floating dtypes */
+static int tg_random(int kind, const tg_array *out, uint64_t seed, uint64_t offset, double p0, double p1,
+                     int64_t lo, uint64_t range) {
+    tg_draw draw = tg_draw_of(kind, out->dtype);
+    int is_complex = draw.compute == TG_C64 || draw.compute == TG_C128;
+    if (draw.compute < 0 || (is_complex && kind == TG_EXPONENTIAL)) return TG_NO_KERNEL;
+    if (is_complex && kind == TG_NORMAL) p1 *= 0.70710678118654752440;
+    tg_random_job job = {
+        .out = out, .draw = draw, .kind = kind, .seed = seed, .offset = offset, .range = range, .p0 = p0, .p1 = p1, .lo = lo,
+        .threshold = p0 >= 1 ? (uint64_t)1 << 32 : p0 > 0 ? (uint64_t)(p0 * 0x1p32) : 0,
+        .numel = tg_numel(out), .count = 4 * TG_RANDOM_BLOCKS / draw.words};
+    tg_parallel_for((job.numel + job.count - 1) / job.count, 8, tg_random_tiles, &job);
     return TG_OK;
 }
 

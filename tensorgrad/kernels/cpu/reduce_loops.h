@@ -7,7 +7,7 @@
 typedef enum { TG_SUM, TG_PROD, TG_MAX, TG_MIN, TG_ANY, TG_ALL } tg_reduce_op;
 
 /* How many elements are added before the partial sums are combined pairwise. */
-#define TG_REDUCE_BLOCK 1024
+#define TG_REDUCE_BLOCK 2048
 
 #define TG_OP_SUM(a, b) ((a) + (b))
 #define TG_OP_PROD(a, b) ((a) * (b))
@@ -38,9 +38,22 @@ typedef enum { TG_SUM, TG_PROD, TG_MAX, TG_MIN, TG_ANY, TG_ALL } tg_reduce_op;
         int64_t i = LANES;                                                                         \
         for (; i + LANES <= n; i += LANES)                                                         \
             for (int l = 0; l < LANES; l++) acc[l] = OP(acc[l], p[i + l]);                         \
-        for (int l = 0; i < n; i++, l++) acc[l] = OP(acc[l], p[i]);                                \
-        for (int w = LANES / 2; w > 0; w /= 2)                                                     \
+        enum { FOURTH = LANES >= 16 ? LANES / 4 : LANES, FEW = FOURTH >= 16 ? FOURTH / 4 : FOURTH }; \
+        for (int w = LANES / 2; w >= FOURTH; w /= 2)                                               \
             for (int l = 0; l < w; l++) acc[l] = OP(acc[l], acc[l + w]);                           \
+        for (; i + FOURTH <= n; i += FOURTH)                                                       \
+            for (int l = 0; l < FOURTH; l++) acc[l] = OP(acc[l], p[i + l]);                        \
+        for (int w = FOURTH / 2; w >= FEW; w /= 2)                                                 \
+            for (int l = 0; l < w; l++) acc[l] = OP(acc[l], acc[l + w]);                           \
+        for (; i + FEW <= n; i += FEW)                                                             \
+            for (int l = 0; l < FEW; l++) acc[l] = OP(acc[l], p[i + l]);                           \
+        for (int w = FEW / 2; w > 0; w /= 2)                                                       \
+            for (int l = 0; l < w; l++) acc[l] = OP(acc[l], acc[l + w]);                           \
+        if (i < n) { /* fewer than FEW are left */                                                 \
+            T rest = p[i++];                                                                       \
+            for (; i < n; i++) rest = OP(rest, p[i]);                                              \
+            acc[0] = OP(acc[0], rest);                                                             \
+        }                                                                                          \
         *(T *)result = acc[0];                                                                     \
     }                                                                                              \
     CLONES static void tg_rows_##NAME(void *restrict acc_, const void *restrict row_, int64_t n) { \
@@ -55,10 +68,53 @@ typedef enum { TG_SUM, TG_PROD, TG_MAX, TG_MIN, TG_ANY, TG_ALL } tg_reduce_op;
         *(T *)carry = r;                                                                           \
     }
 
+/* Sums of float and double again, in vectors of 64 bytes by name: left to itself the compiler adds
+ * what remains of a row element by element. -0 is what can be added without any effect. */
+#define TG_SUM_BLOCK(NAME, T)                                                                      \
+    typedef T tg_vector_##NAME __attribute__((vector_size(64)));                                   \
+    typedef T tg_loose_##NAME __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));     \
+    TG_CLONES static void tg_vblock_##NAME(void *restrict result, const void *restrict data, int64_t n) { \
+        enum { L = 64 / sizeof(T) };                                                               \
+        const T *p = (const T *)data;                                                              \
+        if (n < 2 * L) {                                                                           \
+            tg_block_##NAME(result, data, n);                                                      \
+            return;                                                                                \
+        }                                                                                          \
+        union { T lane[L]; tg_vector_##NAME all; } rest;                                           \
+        for (int l = 0; l < L; l++) rest.lane[l] = (T)-0.0;                                        \
+        tg_vector_##NAME a = rest.all, b = a, c = a, d = a;                                        \
+        int64_t i = 0;                                                                             \
+        for (; i + 4 * L <= n; i += 4 * L) {                                                       \
+            a += *(const tg_loose_##NAME *)(p + i);                                                \
+            b += *(const tg_loose_##NAME *)(p + i + L);                                            \
+            c += *(const tg_loose_##NAME *)(p + i + 2 * L);                                        \
+            d += *(const tg_loose_##NAME *)(p + i + 3 * L);                                        \
+        }                                                                                          \
+        if (i + 2 * L <= n) {                                                                      \
+            a += *(const tg_loose_##NAME *)(p + i);                                                \
+            b += *(const tg_loose_##NAME *)(p + i + L);                                            \
+            i += 2 * L;                                                                            \
+        }                                                                                          \
+        if (i + L <= n) {                                                                          \
+            c += *(const tg_loose_##NAME *)(p + i);                                                \
+            i += L;                                                                                \
+        }                                                                                          \
+        if (i < n) {                                                                               \
+            for (int l = 0; i < n; i++, l++) rest.lane[l] = p[i];                                  \
+            d += rest.all;                                                                         \
+        }                                                                                          \
+        rest.all = (a + c) + (b + d);                                                              \
+        for (int w = L / 2; w > 0; w /= 2)                                                         \
+            for (int l = 0; l < w; l++) rest.lane[l] += rest.lane[l + w];                          \
+        *(T *)result = rest.lane[0];                                                               \
+    }
+
 /* A signed sum wraps as an unsigned one does, without being undefined. */
 TG_REDUCE_LOOPS(TG_CLONES, sum_x64, uint64_t, 16, TG_OP_SUM)
 TG_REDUCE_LOOPS(TG_CLONES, sum_f32, float, 64, TG_OP_SUM)
 TG_REDUCE_LOOPS(TG_CLONES, sum_f64, double, 32, TG_OP_SUM)
+TG_SUM_BLOCK(sum_f32, float)
+TG_SUM_BLOCK(sum_f64, double)
 TG_REDUCE_LOOPS(TG_CLONES, sum_c64, tg_c64, 32, TG_OP_SUM)
 TG_REDUCE_LOOPS(TG_CLONES, sum_c128, tg_c128, 32, TG_OP_SUM)
 TG_REDUCE_LOOPS(, prod_x64, uint64_t, 8, TG_OP_PROD)
@@ -103,7 +159,7 @@ TG_REDUCE_LOOPS(TG_CLONES, min_f64, double, 32, TG_OP_FMIN)
         while (i < n - 1 && p[i] != value && p[i] == p[i]) i++;                                    \
         return i;                                                                                  \
     }                                                                                              \
-    static void tg_argrows_##NAME(void *restrict best_, int64_t *restrict where,                   \
+    TG_CLONES static void tg_argrows_##NAME(void *restrict best_, int64_t *restrict where,                   \
                                   const void *restrict row_, int64_t at, int64_t n) {              \
         T *restrict best = (T *)best_;                                                             \
         const T *restrict row = (const T *)row_;                                                   \
@@ -142,14 +198,16 @@ typedef struct {
 static const tg_reducer *tg_reducer_of(int op, int compute) {
 #define TG_SUMMING(CASE, DTYPE, NAME, CASCADE) case CASE: { static const tg_reducer r = {           \
         DTYPE, CASCADE, tg_block_##NAME, tg_rows_##NAME, tg_scan_##NAME, NULL, NULL, NULL}; return &r; }
+#define TG_ADDING(CASE, DTYPE, NAME) case CASE: { static const tg_reducer r = {                     \
+        DTYPE, 1, tg_vblock_##NAME, tg_rows_##NAME, tg_scan_##NAME, NULL, NULL, NULL}; return &r; }
 #define TG_PICKING(CASE, DTYPE, NAME) case CASE: { static const tg_reducer r = {                    \
         DTYPE, 0, tg_block_##NAME, tg_rows_##NAME, tg_scan_##NAME, tg_beats_##NAME, tg_find_##NAME, \
         tg_argrows_##NAME}; return &r; }
 #define TG_KEY(OP, DTYPE) ((OP) * TG_NDTYPES + (DTYPE))
     switch (TG_KEY(op, compute)) {
     TG_SUMMING(TG_KEY(TG_SUM, TG_I64), TG_I64, sum_x64, 0)
-    TG_SUMMING(TG_KEY(TG_SUM, TG_F32), TG_F32, sum_f32, 1)
-    TG_SUMMING(TG_KEY(TG_SUM, TG_F64), TG_F64, sum_f64, 1)
+    TG_ADDING(TG_KEY(TG_SUM, TG_F32), TG_F32, sum_f32)
+    TG_ADDING(TG_KEY(TG_SUM, TG_F64), TG_F64, sum_f64)
     TG_SUMMING(TG_KEY(TG_SUM, TG_C64), TG_C64, sum_c64, 1)
     TG_SUMMING(TG_KEY(TG_SUM, TG_C128), TG_C128, sum_c128, 1)
     TG_SUMMING(TG_KEY(TG_PROD, TG_I64), TG_I64, prod_x64, 0)
@@ -174,6 +232,7 @@ static const tg_reducer *tg_reducer_of(int op, int compute) {
     default: return NULL;
     }
 #undef TG_SUMMING
+#undef TG_ADDING
 #undef TG_PICKING
 #undef TG_KEY
 }

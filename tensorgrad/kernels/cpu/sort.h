@@ -94,35 +94,35 @@ static void tg_sort_keys(void *pairs, const char *in, int dtype, int64_t stride,
 #undef TG_NARROW_KEYS
 #undef TG_WIDE_KEYS
 
-/* Sorts the lanes of `in` along `dim` into values and indices (int64), both of in's shape;
- * values may be in. `stable` is always granted. */
-static int tg_sort(const tg_array *values, const tg_array *indices, const tg_array *in, int dim,
-                   int descending, int stable) {
-    (void)stable;
-    int dtype = in->dtype, itemsize = (int)tg_itemsize(dtype);
-    if (dtype == TG_C64 || dtype == TG_C128) return TG_NO_KERNEL;
-    int64_t n = in->shape[dim], stride = in->strides[dim];
-    tg_iter lanes; /* operands: values, indices, in */
-    tg_iter_begin(&lanes, 3);
-    for (int32_t d = in->ndim - 1; d >= 0; d--) {
-        int64_t strides[3] = {values->strides[d], indices->strides[d], in->strides[d]};
-        if (d != dim) tg_iter_add(&lanes, in->shape[d], strides);
-    }
-    tg_iter_finish(&lanes);
-    if (lanes.numel == 0 || n == 0) return TG_OK;
+typedef struct {
+    const tg_array *values, *indices, *in;
+    int dim, descending;
+    const tg_iter *lanes; /* operands: values, indices, in */
+    int32_t cut;
+    int status;
+} tg_sort_job;
 
-    int wide = dtype == TG_I64 || dtype == TG_U64 || dtype == TG_F64;
-    if (!wide && n > (int64_t)UINT32_MAX) return TG_NO_MEMORY; /* positions would not fit */
-    size_t half = (size_t)n * (wide ? sizeof(tg_pair_wide) : sizeof(tg_pair_narrow));
+static void tg_sort_lanes(void *context, int64_t begin, int64_t end) {
+    tg_sort_job *job = (tg_sort_job *)context;
+    const tg_array *values = job->values, *indices = job->indices, *in = job->in;
+    const int dim = job->dim, dtype = in->dtype, itemsize = (int)tg_itemsize(dtype);
+    const int64_t n = in->shape[dim], stride = in->strides[dim];
+    const int wide = dtype == TG_I64 || dtype == TG_U64 || dtype == TG_F64;
+    const size_t half = (size_t)n * (wide ? sizeof(tg_pair_wide) : sizeof(tg_pair_narrow));
     char *scratch = (char *)malloc(2 * half + (size_t)n * (size_t)(8 + itemsize));
-    if (!scratch) return TG_NO_MEMORY;
-    int64_t *order = (int64_t *)(scratch + 2 * half);
+    if (!scratch) {
+        __atomic_store_n(&job->status, TG_NO_MEMORY, __ATOMIC_RELAXED);
+        return;
+    }
+    int64_t *order = (int64_t *)(scratch + 2 * half), offset[3];
     char *sorted = (char *)(order + n);
+    tg_iter lanes;
+    tg_iter_narrow(&lanes, job->lanes, job->cut, begin, end, offset);
     tg_cursor c;
     tg_cursor_init(&c, &lanes);
     do {
-        const char *lane = in->data + c.offset[2] * itemsize;
-        tg_sort_keys(scratch, lane, dtype, stride, n, descending);
+        const char *lane = in->data + (offset[2] + c.offset[2]) * itemsize;
+        tg_sort_keys(scratch, lane, dtype, stride, n, job->descending);
         if (wide) {
             tg_pair_wide *p = tg_sort_wide((tg_pair_wide *)scratch, (tg_pair_wide *)(scratch + half), n);
             for (int64_t i = 0; i < n; i++) order[i] = (int64_t)p[i].at;
@@ -134,11 +134,35 @@ static int tg_sort(const tg_array *values, const tg_array *indices, const tg_arr
 #define TG_FETCH(W) for (int64_t i = 0; i < n; i++) ((W *)sorted)[i] = ((const W *)lane)[order[i] * stride]
         TG_BY_ITEMSIZE(itemsize, TG_FETCH)
 #undef TG_FETCH
-        tg_store_tile(values->data + c.offset[0] * itemsize, values->strides[dim], sorted, itemsize, n);
-        tg_store_tile(indices->data + c.offset[1] * 8, indices->strides[dim], (const char *)order, 8, n);
+        tg_store_tile(values->data + (offset[0] + c.offset[0]) * itemsize, values->strides[dim], sorted, itemsize, n);
+        tg_store_tile(indices->data + (offset[1] + c.offset[1]) * 8, indices->strides[dim], (const char *)order, 8, n);
     } while (tg_cursor_next(&c, &lanes, 0));
     free(scratch);
-    return TG_OK;
+}
+
+/* Sorts the lanes of `in` along `dim` into values and indices (int64), both of in's shape;
+ * values may be in. `stable` is always granted. */
+static int tg_sort(const tg_array *values, const tg_array *indices, const tg_array *in, int dim,
+                   int descending, int stable) {
+    enum { PARALLEL_AT = 4096, GRAIN = 2048 }; /* an element costs some ten times a sum's */
+    (void)stable;
+    if (in->dtype == TG_C64 || in->dtype == TG_C128) return TG_NO_KERNEL;
+    tg_iter lanes;
+    tg_iter_begin(&lanes, 3);
+    for (int32_t d = in->ndim - 1; d >= 0; d--) {
+        int64_t strides[3] = {values->strides[d], indices->strides[d], in->strides[d]};
+        if (d != dim) tg_iter_add(&lanes, in->shape[d], strides);
+    }
+    tg_iter_finish(&lanes);
+    const int64_t n = in->shape[dim];
+    if (lanes.numel == 0 || n == 0) return TG_OK;
+    const int wide = in->dtype == TG_I64 || in->dtype == TG_U64 || in->dtype == TG_F64;
+    if (!wide && n > (int64_t)UINT32_MAX) return TG_NO_MEMORY; /* positions would not fit */
+    tg_sort_job job = {values, indices, in, dim, descending, &lanes, tg_iter_cut(&lanes), TG_OK};
+    const int64_t length = lanes.shape[job.cut];
+    if (lanes.numel * n < PARALLEL_AT) tg_sort_lanes(&job, 0, length);
+    else tg_parallel_for(length, tg_iter_grain(&lanes, job.cut, 1 + GRAIN / n), tg_sort_lanes, &job);
+    return job.status;
 }
 
 #endif

@@ -1,4 +1,4 @@
-"""Sample inputs of operators, and their values in NumPy; what the generated tests are made of.
+"""Sample inputs of operators, and their values in NumPy: what tests of every operator are made of.
 
 Nothing here names an operator: signatures, domains and NumPy expressions come from the declarations.
 """

@@ -1,0 +1,147 @@
+/* Pooling in up to three dimensions; the windows come as tables, so that adaptive and clipped ones are all alike. */
+#ifndef TG_POOLING_H
+#define TG_POOLING_H
+
+#include <math.h>
+#include "array.h"
+#include "fused_table.h"
+
+/* Visits every window of every plane; ROW runs along a window's line, which begins at `line` (an index into the plane). */
+#define TG_POOL_WALK(BEGIN, ROW, END)                                                                            \
+    int64_t volume = p->in[0] * p->in[1] * p->in[2], at = begin * p->out[0] * p->out[1] * p->out[2];             \
+    int64_t step = p->step[2];                                                                                   \
+    for (int64_t plane = begin; plane < end; plane++) {                                                          \
+        int64_t base = plane * volume;                                                                           \
+        for (int64_t od = 0; od < p->out[0]; od++)                                                               \
+        for (int64_t oh = 0; oh < p->out[1]; oh++)                                                               \
+        for (int64_t ow = 0; ow < p->out[2]; ow++, at++) {                                                       \
+            int64_t nd = p->count[0][od], nh = p->count[1][oh], nw = p->count[2][ow];                            \
+            BEGIN                                                                                                \
+            for (int64_t kd = 0; kd < nd; kd++)                                                                  \
+            for (int64_t kh = 0; kh < nh; kh++) {                                                                \
+                int64_t line = ((p->start[0][od] + kd * p->step[0]) * p->in[1] + p->start[1][oh] + kh * p->step[1]) \
+                    * p->in[2] + p->start[2][ow];                                                                \
+                ROW                                                                                              \
+            }                                                                                                    \
+            END                                                                                                  \
+        }                                                                                                        \
+    }
+
+#define TG_POOLS(NAME, T)                                                                                        \
+    /* Where no window is empty: all windows of a line at once, one element of each after the other. */          \
+    TG_CLONES static void tg_max_pool_lines_##NAME(const tg_windows *p, T *restrict out, int64_t *restrict indices, \
+                                                   const T *restrict x, int64_t begin, int64_t end) {            \
+        int64_t most = 0, width = p->out[2], step = p->step[2];                                                  \
+        const int64_t *restrict start = p->start[2], *restrict count = p->count[2];                              \
+        for (int64_t ow = 0; ow < width; ow++) most = count[ow] > most ? count[ow] : most;                       \
+        out += begin * p->out[0] * p->out[1] * width;                                                            \
+        indices += begin * p->out[0] * p->out[1] * width;                                                        \
+        for (int64_t plane = begin; plane < end; plane++) {                                                      \
+            const T *restrict base = x + plane * p->in[0] * p->in[1] * p->in[2];                                 \
+            for (int64_t od = 0; od < p->out[0]; od++)                                                           \
+            for (int64_t oh = 0; oh < p->out[1]; oh++, out += width, indices += width) {                         \
+                for (int64_t kd = 0; kd < p->count[0][od]; kd++)                                                 \
+                for (int64_t kh = 0; kh < p->count[1][oh]; kh++) {                                               \
+                    int64_t line = ((p->start[0][od] + kd * p->step[0]) * p->in[1] + p->start[1][oh] + kh * p->step[1]) * p->in[2]; \
+                    for (int64_t kw = 0; kw < most; kw++) {                                                      \
+                        if (kd + kh + kw == 0) {                                                                 \
+                            for (int64_t ow = 0; ow < width; ow++) {                                             \
+                                out[ow] = base[line + start[ow]];                                                \
+                                indices[ow] = line + start[ow];                                                  \
+                            }                                                                                    \
+                            continue;                                                                            \
+                        }                                                                                        \
+                        for (int64_t ow = 0; ow < width; ow++) { /* a shorter window repeats its last element */ \
+                            int64_t at = line + start[ow] + (kw < count[ow] ? kw : count[ow] - 1) * step;        \
+                            T v = base[at], best = out[ow];                                                      \
+                            int better = (v > best) | (v != v);                                                  \
+                            out[ow] = better ? v : best;                                                         \
+                            indices[ow] = better ? at : indices[ow];                                             \
+                        }                                                                                        \
+                    }                                                                                            \
+                }                                                                                                \
+            }                                                                                                    \
+        }                                                                                                        \
+    }                                                                                                            \
+    static void tg_max_pool_##NAME(const tg_windows *p, T *restrict out, int64_t *restrict indices, const T *restrict x, \
+                                   int64_t begin, int64_t end) {                                                 \
+        TG_POOL_WALK(                                                                                            \
+            int64_t where = (p->start[0][od] * p->in[1] + p->start[1][oh]) * p->in[2] + p->start[2][ow];         \
+            T best = nd * nh * nw ? x[base + where] : -(T)INFINITY; /* all in the padding */ \
+            if (nd * nh * nw == 0) where = 0;,                                                                           \
+            for (int64_t kw = 0; kw < nw; kw++) {                                                                \
+                T v = x[base + line + kw * step];                                                                \
+                int better = v > best || v != v; /* the last of several that are not numbers, as in PyTorch */   \
+                best = better ? v : best;                                                                        \
+                where = better ? line + kw * step : where;                                                       \
+            },                                                                                                   \
+            out[at] = best;                                                                                      \
+            indices[at] = where;)                                                                                \
+    }                                                                                                            \
+    static int tg_max_pool_backward_##NAME(int64_t planes, int64_t size, int64_t pooled, T *restrict out, const T *restrict grad, \
+                                            const int64_t *restrict indices) {                                   \
+        memset(out, 0, (size_t)(planes * size) * sizeof(T));                                                     \
+        for (int64_t plane = 0; plane < planes; plane++)                                                         \
+            for (int64_t i = plane * pooled; i < (plane + 1) * pooled; i++) {                                    \
+                if (indices[i] < 0 || indices[i] >= size) return TG_BAD_INDEX;                                   \
+                out[plane * size + indices[i]] += grad[i];                                                       \
+            }                                                                                                    \
+        return TG_OK;                                                                                            \
+    }                                                                                                            \
+    static void tg_avg_pool_##NAME(const tg_windows *p, T *restrict out, const T *restrict x, int64_t begin, int64_t end) { \
+        TG_POOL_WALK(                                                                                            \
+            T sum = 0;,                                                                                          \
+            for (int64_t kw = 0; kw < nw; kw++) sum += x[base + line + kw * step];,                              \
+            out[at] = sum / (T)(p->divisor[0][od] * p->divisor[1][oh] * p->divisor[2][ow]);)                     \
+    }                                                                                                            \
+    static void tg_avg_pool_backward_##NAME(const tg_windows *p, T *restrict out, const T *restrict grad, int64_t begin, int64_t end) { \
+        memset(out, 0, (size_t)(p->planes * p->in[0] * p->in[1] * p->in[2]) * sizeof(T));                        \
+        TG_POOL_WALK(                                                                                            \
+            T share = grad[at] / (T)(p->divisor[0][od] * p->divisor[1][oh] * p->divisor[2][ow]);,                \
+            for (int64_t kw = 0; kw < nw; kw++) out[base + line + kw * step] += share;, )                        \
+    }
+TG_POOLS(f32, float)
+TG_POOLS(f64, double)
+
+static int tg_has_empty_window(const tg_windows *p) {
+    for (int d = 0; d < 3; d++)
+        for (int64_t o = 0; o < p->out[d]; o++)
+            if (p->count[d][o] == 0) return 1;
+    return 0;
+}
+
+static int tg_max_pool(const tg_windows *p, char *out, int64_t *indices, const char *x) {
+    if (!tg_has_empty_window(p)) {
+        if (p->dtype == TG_F32) tg_max_pool_lines_f32(p, (float *)out, indices, (const float *)x, 0, p->planes);
+        else if (p->dtype == TG_F64) tg_max_pool_lines_f64(p, (double *)out, indices, (const double *)x, 0, p->planes);
+        else return TG_NO_KERNEL;
+        return TG_OK;
+    }
+    if (p->dtype == TG_F32) tg_max_pool_f32(p, (float *)out, indices, (const float *)x, 0, p->planes);
+    else if (p->dtype == TG_F64) tg_max_pool_f64(p, (double *)out, indices, (const double *)x, 0, p->planes);
+    else return TG_NO_KERNEL;
+    return TG_OK;
+}
+
+static int tg_max_pool_backward(int dtype, int64_t planes, int64_t size, int64_t pooled, char *out, const char *grad,
+                                const int64_t *indices) {
+    if (dtype == TG_F32) return tg_max_pool_backward_f32(planes, size, pooled, (float *)out, (const float *)grad, indices);
+    if (dtype == TG_F64) return tg_max_pool_backward_f64(planes, size, pooled, (double *)out, (const double *)grad, indices);
+    return TG_NO_KERNEL;
+}
+
+static int tg_avg_pool(const tg_windows *p, char *out, const char *x) {
+    if (p->dtype == TG_F32) tg_avg_pool_f32(p, (float *)out, (const float *)x, 0, p->planes);
+    else if (p->dtype == TG_F64) tg_avg_pool_f64(p, (double *)out, (const double *)x, 0, p->planes);
+    else return TG_NO_KERNEL;
+    return TG_OK;
+}
+
+static int tg_avg_pool_backward(const tg_windows *p, char *out, const char *grad) {
+    if (p->dtype == TG_F32) tg_avg_pool_backward_f32(p, (float *)out, (const float *)grad, 0, p->planes);
+    else if (p->dtype == TG_F64) tg_avg_pool_backward_f64(p, (double *)out, (const double *)grad, 0, p->planes);
+    else return TG_NO_KERNEL;
+    return TG_OK;
+}
+
+#endif

@@ -1,0 +1,122 @@
+/* Softmax, its logarithm, their gradients, and the cross entropy of classes in one pass over the logits. */
+#ifndef TG_SOFTMAX_H
+#define TG_SOFTMAX_H
+
+#include <math.h>
+#include "array.h"
+#include "fused_table.h"
+
+/* exp(x) in code that a compiler vectorises: 2^k by the exponent's bits, e^r by a polynomial for
+ * |r| <= log(2) / 2 (Cephes for float, Taylor's to degree 13 for double). Results below the smallest
+ * normal number are 0, for which a sum of exponentials has no use; above it is infinite. */
+static inline __attribute__((always_inline)) float tg_row_expf(float x) {
+    union { float f; int32_t i; } scale;
+    float y = x < -86.9f ? -86.9f : x > 88.7f ? 88.7f : x;
+    float shifted = y * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: the sum's last bit counts ones */
+    float k = shifted - 12582912.0f, r = y - k * 0.693359375f + k * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    scale.f = shifted;
+    scale.i = (scale.i - 0x4b400000 + 126) << 23; /* half of 2^k, which itself may be too large */
+    p = p * scale.f * 2.0f;
+    return x < -86.9f ? 0.0f : x > 88.73f ? INFINITY : x != x ? x : p;
+}
+
+static inline __attribute__((always_inline)) double tg_row_exp(double x) {
+    union { double f; int64_t i; } scale;
+    double y = x < -708.0 ? -708.0 : x > 709.7 ? 709.7 : x;
+    double shifted = y * 1.4426950408889634 + 6755399441055744.0; /* 1.5 * 2^52 */
+    double k = shifted - 6755399441055744.0, r = y - k * 6.93145751953125e-1 - k * 1.42860682030941723212e-6;
+    double p = 1.0 / 6227020800.0;
+    p = p * r + 1.0 / 479001600.0;
+    p = p * r + 1.0 / 39916800.0;
+    p = p * r + 1.0 / 3628800.0;
+    p = p * r + 1.0 / 362880.0;
+    p = p * r + 1.0 / 40320.0;
+    p = p * r + 1.0 / 5040.0;
+    p = p * r + 1.0 / 720.0;
+    p = p * r + 1.0 / 120.0;
+    p = p * r + 1.0 / 24.0;
+    p = p * r + 1.0 / 6.0;
+    p = p * r + 0.5;
+    p = p * r * r + r + 1.0;
+    scale.f = shifted;
+    scale.i = (scale.i - 0x4338000000000000 + 1022) << 52;
+    p = p * scale.f * 2.0;
+    return x < -708.0 ? 0.0 : x > 709.78 ? INFINITY : x != x ? x : p;
+}
+
+#define T float
+#define TG_OF(NAME) NAME##_f32
+#define TG_EXP tg_row_expf
+#define TG_LOG logf
+#define TG_BITS int32_t
+#include "softmax_loops.h"
+#undef T
+#undef TG_OF
+#undef TG_EXP
+#undef TG_LOG
+#undef TG_BITS
+#define T double
+#define TG_OF(NAME) NAME##_f64
+#define TG_EXP tg_row_exp
+#define TG_LOG log
+#define TG_BITS int64_t
+#include "softmax_loops.h"
+#undef T
+#undef TG_OF
+#undef TG_EXP
+#undef TG_LOG
+#undef TG_BITS
+
+static int tg_softmax(int logarithm, int dtype, char *out, const char *x, int64_t outer, int64_t n, int64_t inner) {
+    if (dtype != TG_F32 && dtype != TG_F64) return TG_NO_KERNEL;
+    if (dtype == TG_F32 && inner == 1)
+        tg_softmax_rows_f32(logarithm, (float *)out, (const float *)x, 0, outer, n);
+    else if (dtype == TG_F32)
+        tg_softmax_columns_f32(logarithm, (float *)out, (const float *)x, 0, outer, n, inner);
+    else if (inner == 1)
+        tg_softmax_rows_f64(logarithm, (double *)out, (const double *)x, 0, outer, n);
+    else
+        tg_softmax_columns_f64(logarithm, (double *)out, (const double *)x, 0, outer, n, inner);
+    return TG_OK;
+}
+
+static int tg_softmax_backward(int logarithm, int dtype, char *out, const char *grad, const char *y, int64_t outer, int64_t n,
+                               int64_t inner) {
+    if (dtype != TG_F32 && dtype != TG_F64) return TG_NO_KERNEL;
+    if (dtype == TG_F32 && inner == 1)
+        tg_softmax_backward_rows_f32(logarithm, (float *)out, (const float *)grad, (const float *)y, 0, outer, n);
+    else if (dtype == TG_F32)
+        tg_softmax_backward_columns_f32(logarithm, (float *)out, (const float *)grad, (const float *)y, 0, outer, n, inner);
+    else if (inner == 1)
+        tg_softmax_backward_rows_f64(logarithm, (double *)out, (const double *)grad, (const double *)y, 0, outer, n);
+    else
+        tg_softmax_backward_columns_f64(logarithm, (double *)out, (const double *)grad, (const double *)y, 0, outer, n, inner);
+    return TG_OK;
+}
+
+static int tg_cross_entropy(const tg_classes *c, char *loss, char *counts, char *lse, const char *x, int64_t *bad) {
+    if (c->dtype == TG_F32)
+        return tg_cross_entropy_f32(c, (float *)loss, (float *)counts, (float *)lse, (const float *)x, 0, c->outer, bad);
+    if (c->dtype == TG_F64)
+        return tg_cross_entropy_f64(c, (double *)loss, (double *)counts, (double *)lse, (const double *)x, 0, c->outer, bad);
+    return TG_NO_KERNEL;
+}
+
+static int tg_cross_entropy_backward(const tg_classes *c, char *out, const char *grad, int64_t grad_stride, const char *x, const char *lse) {
+    if (c->dtype == TG_F32)
+        tg_cross_entropy_backward_f32(c, (float *)out, (const float *)grad, grad_stride, (const float *)x, (const float *)lse, 0, c->outer);
+    else if (c->dtype == TG_F64)
+        tg_cross_entropy_backward_f64(c, (double *)out, (const double *)grad, grad_stride, (const double *)x, (const double *)lse, 0, c->outer);
+    else
+        return TG_NO_KERNEL;
+    return TG_OK;
+}
+
+#endif
