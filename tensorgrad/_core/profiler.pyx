@@ -15,9 +15,9 @@ from tensorgrad._core.types cimport last_sequence, watch_memory
 
 import os
 import sys
+import warnings
 
 from tensorgrad._core.locks import Lock
-import warnings
 
 cdef extern from "profiler.h":
     ctypedef struct tg_event:
