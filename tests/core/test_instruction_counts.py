@@ -116,7 +116,7 @@ def counted(directory):
     # A second thread would spin for as long as it pleases.
     environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TENSORGRAD_PLUGINS": ""}
     run = subprocess.run(
-        [*command, str(worker)], env=environment, cwd=outputs, capture_output=True, text=True, timeout=300
+        [*command, str(worker)], env=environment, cwd=outputs, capture_output=True, text=True, timeout=900
     )
     assert run.returncode == 0, run.stderr[-2000:]
     totals = {}
