@@ -34,15 +34,15 @@ __all__ = [
 
 if TYPE_CHECKING:
     from tensorgrad.autograd._graph_picture import to_dot, to_svg
+else:
 
+    def __getattr__(name: str) -> Any:
+        """The drawing of pictures is imported with the first one."""
+        if name not in ("to_dot", "to_svg"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from tensorgrad.autograd import _graph_picture
 
-def __getattr__(name: str) -> Any:
-    """The drawing of pictures is imported with the first one."""
-    if name not in ("to_dot", "to_svg"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from tensorgrad.autograd import _graph_picture
-
-    return getattr(_graph_picture, name)
+        return getattr(_graph_picture, name)
 
 
 class GradientEdge(NamedTuple):
