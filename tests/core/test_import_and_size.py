@@ -5,7 +5,6 @@ machine; it counts what makes an import slow and compares processor time with ge
 """
 
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -46,15 +45,25 @@ def environment():
     return os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "TENSORGRAD_PLUGINS": ""}
 
 
-def processor_seconds(code):
-    """Processor time of the import itself, the median of several processes: the wall clock counts other programs too."""
-    timed = f"import time\nstart = time.process_time()\n{code}\nprint(time.process_time() - start)"
-    command = [sys.executable, "-c", timed]
-    seconds = []
-    for _ in range(7):
+def processor_seconds():
+    """Processor time of NumPy's import and of ours after it, each the best of several processes.
+
+    The wall clock would count other programs too; and they slow a process down, but never make it faster.
+    """
+    code = f"""
+from time import process_time
+start = process_time()
+import numpy
+between = process_time()
+{IMPORT}
+print(between - start, process_time() - between)
+"""
+    rounds = []
+    for _ in range(9):
+        command = [sys.executable, "-c", code]
         run = subprocess.run(command, env=environment(), check=True, capture_output=True, text=True)
-        seconds.append(float(run.stdout))
-    return statistics.median(seconds[1:])  # the first may have written bytecode
+        rounds.append([float(seconds) for seconds in run.stdout.split()])
+    return [min(column) for column in zip(*rounds, strict=True)]
 
 
 def test_import_brings_no_further_modules_of_the_standard_library():
@@ -83,9 +92,9 @@ def test_number_of_own_modules():
 def test_import_takes_less_processor_time_than_numpys():
     if os.environ.get("LD_PRELOAD"):
         pytest.skip("what is run under a sanitizer costs more")
-    numpy, both = processor_seconds("import numpy"), processor_seconds(f"import numpy\n{IMPORT}")
-    # Measured on a quiet machine: 0.4 of NumPy's. Twice that leaves room for a busy one.
-    assert both - numpy <= 0.8 * numpy
+    numpy, ours = processor_seconds()
+    # Measured on a quiet machine: 0.4 of NumPy's. Twice that and more leaves room for a busy one.
+    assert 0 < ours <= numpy
 
 
 def installed_bytes():
