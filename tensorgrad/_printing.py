@@ -9,19 +9,17 @@ a large tensor does not depend on its size.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import enum
 import functools
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["get_printoptions", "printoptions", "set_printoptions", "tensor_str"]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Options:
+class _Options(NamedTuple):
     precision: int = 4
     threshold: float = 1000
     edgeitems: int = 3
@@ -88,7 +86,7 @@ def set_printoptions(
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
     base = _options if profile is None else _PROFILES.get(profile, _options)
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    _options = dataclasses.replace(base, sci_mode=sci_mode, **changes)
+    _options = base._replace(sci_mode=sci_mode, **changes)
 
 
 def get_printoptions() -> dict[str, Any]:
@@ -105,7 +103,7 @@ def get_printoptions() -> dict[str, Any]:
     >>> tensorgrad.get_printoptions()
     {'precision': 4, 'threshold': 1000, 'edgeitems': 3, 'linewidth': 80, 'sci_mode': None}
     """
-    return dataclasses.asdict(_options)
+    return _options._asdict()
 
 
 @contextlib.contextmanager
@@ -267,8 +265,7 @@ class _Notation(enum.Enum):
     SCIENTIFIC = enum.auto()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Column:
+class _Column(NamedTuple):
     """The common notation and width of the numbers of a tensor."""
 
     notation: _Notation

@@ -8,7 +8,6 @@ import sys
 import types
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from tensorgrad.kernels.cpu import cpu
@@ -84,14 +83,20 @@ def _ancestors(path: str) -> Iterator[str]:
         yield "/".join(parts[:n])
 
 
-def _quota_of(directory: Path) -> float | None:
+def _text(*path: str) -> str:
+    # not by pathlib, whose import takes longer than all that is done here
+    with open(os.path.join(*path), encoding="utf-8") as file:
+        return file.read()
+
+
+def _quota_of(directory: str) -> float | None:
     """Processors that one control group may use, by the files of either version; None where there is no quota."""
     try:
-        quota, period = (directory / "cpu.max").read_text().split()
+        quota, period = _text(directory, "cpu.max").split()
     except (OSError, ValueError):
         try:
-            quota = (directory / "cpu.cfs_quota_us").read_text()
-            period = (directory / "cpu.cfs_period_us").read_text()
+            quota = _text(directory, "cpu.cfs_quota_us")
+            period = _text(directory, "cpu.cfs_period_us")
         except OSError:
             return None
     try:
@@ -110,10 +115,10 @@ def cgroup_processors(proc: str = "/proc", root: str = "/sys/fs/cgroup") -> floa
         Where the process and the control groups are shown as files; tests have them elsewhere.
     """
     try:
-        lines = Path(proc, "self/cgroup").read_text().splitlines()
+        lines = _text(proc, "self/cgroup").splitlines()
     except OSError:
         return None
-    directories: list[Path] = []
+    directories: list[str] = []
     for line in lines:
         hierarchy, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -124,7 +129,7 @@ def cgroup_processors(proc: str = "/proc", root: str = "/sys/fs/cgroup") -> floa
         else:
             continue
         # Inside a container the path may be the host's, of which only the root is there.
-        directories += [Path(mount, name) for mount in dict.fromkeys(mounts) for name in _ancestors(path)]
+        directories += [os.path.join(mount, name) for mount in dict.fromkeys(mounts) for name in _ancestors(path)]
     quotas = [quota for directory in directories if (quota := _quota_of(directory)) is not None]
     return min(quotas, default=None)
 
@@ -150,7 +155,7 @@ def _register_controller(threadpoolctl: Any) -> None:
     class TensorgradController(threadpoolctl.LibController):  # type: ignore[misc]
         user_api = "tensorgrad"
         internal_api = "tensorgrad"
-        filename_prefixes = (Path(cpu.__file__).name.lower(),)
+        filename_prefixes = (os.path.basename(cpu.__file__).lower(),)
         check_symbols = ("tensorgrad_get_num_threads", "tensorgrad_set_num_threads")
 
         def get_num_threads(self) -> int:

@@ -5,14 +5,15 @@ point's name is the device type. Entry points are scanned when a type that is no
 named, and just that plugin is imported, so that a broken plugin harms nobody who does not use it.
 """
 import os
-import threading
+
+from tensorgrad._core.locks import RLock
 
 CONTRACT_VERSION = 1
 
 cdef dict _interned = {}
 cdef dict _backends = {}
 cdef dict _failures = {}            # device type -> the error of the last attempt to load its plugin
-_loading = threading.RLock()        # two threads that name a type first load its plugin once
+_loading = RLock()                  # two threads that name a type first load its plugin once
 _installer = None                   # gives operators a backend's kernels of its own; operators live above
 
 

@@ -52,9 +52,9 @@ cdef Operator op_real = handle("real")
 cdef Operator op_isnan = handle("isnan")
 cdef Operator op_any = handle("any")
 
-import threading
+from tensorgrad._core.locks import local
 
-_running = threading.local()
+_running = local()
 
 
 def current_node():

@@ -3,7 +3,8 @@
 The public context managers (`no_grad` and its kin) are Python and live in
 `tensorgrad.autograd.grad_mode`; here are the switches they throw.
 """
-import threading
+
+from tensorgrad._core.locks import local
 
 cdef extern from *:
     """
@@ -16,7 +17,7 @@ cdef extern from *:
     tg_anomaly_mode* tg_anomaly_address() noexcept nogil
 
 # What a thread's C struct borrows is owned here.
-_owned = threading.local()
+_owned = local()
 
 
 cdef tg_thread_state* thread_state() noexcept nogil:

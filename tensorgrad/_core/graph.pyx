@@ -10,9 +10,9 @@ from tensorgrad._core.types cimport (
     size_from, version_of)
 
 from tensorgrad._core.hooks import HookDict
+from tensorgrad._core.locks import local
 
 import os
-import threading
 import weakref
 
 cdef extern from "Python.h":
@@ -620,7 +620,7 @@ cdef TensorBase _own_grad(TensorBase x, TensorBase new):
 
 
 # ---- the tangents of a forward_ad level, which end with it ------------------------------------------
-_duals = threading.local()
+_duals = local()
 
 
 cdef int remember_dual(TensorBase x) except -1:

@@ -15,8 +15,9 @@ from tensorgrad._core.types cimport last_sequence, watch_memory
 
 import os
 import sys
-import threading
 import warnings
+
+from tensorgrad._core.locks import Lock
 
 cdef extern from "profiler.h":
     ctypedef struct tg_event:
@@ -62,13 +63,13 @@ if tg_profiler_init() != 0:
 if tg_register_thread(thread_state()) == NULL:
     raise MemoryError("out of memory: the profiler could not be set up")
 
-_changing = threading.Lock()
+_changing = Lock()
 
 
 def _forget_lock():
     """After a fork: a thread that held the lock is not in the child."""
     global _changing
-    _changing = threading.Lock()
+    _changing = Lock()
 
 
 os.register_at_fork(after_in_child=_forget_lock)
@@ -87,6 +88,7 @@ cdef tg_profiled_thread* _this_thread(tg_thread_state* st) except NULL:
         if t == NULL:
             raise MemoryError("out of memory: the profiler could not follow a thread")
     if t.thread_name == NULL and tg_profilers:
+        import threading        # only while something is profiled
         name = threading.current_thread().name
         Py_INCREF(name)
         t.thread_name = <PyObject*>name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -86,19 +85,21 @@ def _considering(part: str, what: str) -> str:
     return f"While considering the {name} part of complex {what} only, " if name else ""
 
 
-@dataclasses.dataclass
 class Check:
     """One call of `gradcheck`; each method is one of its checks and raises `GradcheckError`."""
 
-    func: Callable[..., Any]
-    inputs: tuple[Any, ...]
-    eps: float
-    atol: float
-    rtol: float
-    nondet_tol: float
-    fast: bool
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        inputs: tuple[Any, ...],
+        eps: float,
+        atol: float,
+        rtol: float,
+        nondet_tol: float,
+        fast: bool,
+    ) -> None:
+        self.func, self.inputs = func, inputs
+        self.eps, self.atol, self.rtol, self.nondet_tol, self.fast = eps, atol, rtol, nondet_tol, fast
         self.targets: list[tensorgrad.Tensor] = [value for value in self.inputs if is_target(value)]
         # A generator of its own: every check draws the same vectors, and none of the user's random numbers.
         self.rng = np.random.default_rng(20130)
@@ -408,7 +409,7 @@ class Check:
 
     def slow_report(self, i: int, j: int, part: str, forward: bool) -> str:
         """The element-wise Jacobians for a mismatch that the projections of fast mode showed."""
-        slow = dataclasses.replace(self, fast=False)
+        slow = Check(self.func, self.inputs, self.eps, self.atol, self.rtol, self.nondet_tol, fast=False)
         target, output = slow.targets[j], slow.outputs[i]
         if forward:
             rows = [slow.jvp(j, _turned(unit, part))[i].reshape(-1) for unit in directions(target, None)]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 from tensorgrad.autograd.profiler_util import EventList, FunctionEvent, Kernel
 
@@ -14,8 +13,7 @@ ACCUMULATE = "tensorgrad::autograd::AccumulateGrad"
 RUNTIME_CALLS = {"copy": "Memcpy", "copy_from_host": "MemcpyHtoD", "copy_to_host": "MemcpyDtoH", "fill": "Memset"}
 
 
-@dataclasses.dataclass
-class ThreadInfo:
+class ThreadInfo(NamedTuple):
     """A thread that took part: its number in the events, the system's number, and its name."""
 
     number: int
@@ -23,8 +21,7 @@ class ThreadInfo:
     name: str
 
 
-@dataclasses.dataclass
-class MemoryRecord:
+class MemoryRecord(NamedTuple):
     """Memory that was allocated, or freed (then `nbytes` is negative), and how much was in use after it."""
 
     time_ns: int
@@ -33,8 +30,7 @@ class MemoryRecord:
     device: str
 
 
-@dataclasses.dataclass
-class Trace:
+class Trace(NamedTuple):
     """A profile that has been read: all of it, in order."""
 
     events: EventList

@@ -7,7 +7,6 @@ context managers and decorators that throw them and put them back.
 from __future__ import annotations
 
 import functools
-import threading
 import types
 import warnings
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -22,6 +21,7 @@ from tensorgrad._core.grad_mode import (
     set_grad,
     set_inference,
 )
+from tensorgrad._core.locks import local
 
 __all__ = [
     "enable_grad",
@@ -371,7 +371,7 @@ class _ForwardGrad(_Mode):
 # The engine's threads --------------------------------------------------------------------------------
 
 
-class _Threads(threading.local):
+class _Threads(local):
     enabled = True
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tensorgrad._core.engine import current_run, gradient_edge_of, will_execute
 from tensorgrad._core.grad_mode import pop_saved_hooks, push_saved_hooks
 from tensorgrad._core.graph import Node, SavedTensor
 from tensorgrad._core.hooks import RemovableHandle
+from tensorgrad._core.locks import Lock, local
 from tensorgrad._core.tensor import Tensor
 from tensorgrad._core.transforms import set_write_observer
 from tensorgrad._core.view import increment_version as _increment_version
-from tensorgrad.autograd._graph_picture import to_dot, to_svg
 
 __all__ = [
     "GradientEdge",
@@ -32,6 +31,18 @@ __all__ = [
     "to_dot",
     "to_svg",
 ]
+
+if TYPE_CHECKING:
+    from tensorgrad.autograd._graph_picture import to_dot, to_svg
+else:
+
+    def __getattr__(name: str) -> Any:
+        """The drawing of pictures is imported with the first one."""
+        if name not in ("to_dot", "to_svg"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from tensorgrad.autograd import _graph_picture
+
+        return getattr(_graph_picture, name)
 
 
 class GradientEdge(NamedTuple):
@@ -86,7 +97,7 @@ def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
 # Saved tensors -------------------------------------------------------------------------------------
 
 
-class _SavedHooks(threading.local):
+class _SavedHooks(local):
     """Of this thread: how many pairs of hooks are in force, and why none may be."""
 
     active = 0
@@ -242,7 +253,7 @@ class _Mutations:
         self.values.clear()
 
 
-class _AllowingMutation(threading.local):
+class _AllowingMutation(local):
     active = False
 
 
@@ -332,7 +343,7 @@ def register_multi_grad_hook(
     for i, x in enumerate(tensors):
         if mode == "all" and not x.requires_grad:
             raise AssertionError(f"Expected gradient function to be set (tensor {i} does not require grad)")
-    lock = threading.Lock()
+    lock = Lock()
     if mode == "any":
         seen: set[int] = set()
 

@@ -6,14 +6,15 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tensorgrad._core.device import find_backend
 from tensorgrad._core.profiler import begin_user, end_user, start, stop
-from tensorgrad.autograd._chrome_trace import export_chrome_trace as _export
-from tensorgrad.autograd._profiler_events import Trace, read_trace
 from tensorgrad.autograd.grad_mode import _decorate
 from tensorgrad.autograd.profiler_util import EventList, FunctionEvent, FunctionEventAvg, Interval, Kernel
+
+if TYPE_CHECKING:
+    from tensorgrad.autograd._profiler_events import Trace
 
 __all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "Interval", "Kernel", "profile", "record_function"]
 
@@ -183,6 +184,8 @@ class profile:
         if self._trace is None:
             if self._raw is None:
                 raise RuntimeError("Profiler didn't finish running")
+            from tensorgrad.autograd._profiler_events import read_trace  # only after profiling
+
             self._trace = read_trace(self._raw, self.use_device, self.profile_memory)
             self._raw = None
         return self._trace
@@ -228,7 +231,9 @@ class profile:
         self._export(path, None)
 
     def _export(self, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None) -> None:
-        _export(self._finished(), path, metadata)
+        from tensorgrad.autograd._chrome_trace import export_chrome_trace  # only when a file is written
+
+        export_chrome_trace(self._finished(), path, metadata)
 
     def export_stacks(self, path: str, metric: str = "self_cpu_time_total") -> None:
         """Write stacks for a flame graph; see `EventList.export_stacks`."""

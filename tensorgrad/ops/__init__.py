@@ -33,7 +33,8 @@ def registry():
 def public_names():
     """``(name, operator, is_function, is_method)`` for each public name of an operator, aliases included."""
     names = []
-    for name, op in all_operators().items():
+    operators = all_operators()
+    for name, op in operators.items():
         options = op.overloads[0].options
         if options.get("internal"):
             continue
@@ -41,7 +42,7 @@ def public_names():
         for alias in (name, *options.get("aliases", ())):
             names.append((alias, op, options.get("function", True), method))
             # the in-place form of an alias
-            inplace = all_operators().get(name + "_")
+            inplace = operators.get(name + "_")
             if alias != name and inplace is not None:
                 names.append((alias + "_", inplace, True, True))
     return names
@@ -51,7 +52,8 @@ def install_methods():
     """Put the operators on Tensor."""
     for name, op, _, method in public_names():
         if method == "property":
-            add_method(name, property(op))
+            # With a doc of its own, property does not ask for the operator's, which would be composed at every import.
+            add_method(name, property(op, doc=op.overloads[0].doc))
         elif method and " self" in op.overloads[0].signature_text.partition(",")[0]:
             add_method(name, op)
 

@@ -16,8 +16,6 @@ Chen, Xu, Zhang and Guestrin (2016), Training Deep Nets with Sublinear Memory Co
 from __future__ import annotations
 
 import itertools
-import threading
-import traceback
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +25,7 @@ from typing import Any, NoReturn
 
 from tensorgrad._core.engine import current_run, runs_whole_graph
 from tensorgrad._core.graph import SavedTensor, save_tensor
+from tensorgrad._core.locks import RLock, local
 from tensorgrad._core.tensor import Tensor
 from tensorgrad.autograd._backward import backward
 from tensorgrad.autograd.function import Function
@@ -53,7 +52,7 @@ class CheckpointError(RuntimeError):
     """The region did not do in backward what it did in forward."""
 
 
-class _Settings(threading.local):
+class _Settings(local):
     """What the context managers below have set in this thread; None leaves the choice to each checkpoint."""
 
     early_stop: bool | None = None
@@ -226,7 +225,7 @@ class _Frame:
         self.finished = False  # the forward is over
         self.differs = False  # backward inside the region has consumed a part: the numbers of tensors say nothing
         self.traces: tuple[list[str], list[str]] | None = None
-        self.lock = threading.RLock()
+        self.lock = RLock()
 
     def compute_again(self, run: int) -> None:
         """Run the region once more and put what it saves into the holders."""
@@ -287,6 +286,8 @@ class _Frame:
 
     def trace(self, which: int) -> None:
         if self.traces is not None:
+            import traceback  # only for debugging
+
             # without this method, the hook and the operator's own frames
             self.traces[which].append("".join(traceback.format_stack()[:-2]))
 

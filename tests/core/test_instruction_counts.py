@@ -21,6 +21,7 @@ import pytest
 CEILINGS = Path(__file__).with_name("instruction_ceilings.json")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 CALLS = 200
+CALLS_OF_LONG_CASES = 10
 # BLAS and libm choose their code by the processor; recorded on one machine, checked on others.
 MARGIN = 1.25
 
@@ -40,29 +41,60 @@ CASES = {
     "x[1]": "x[1]",
     "sum": "x.sum()",
     "sum, recorded": "r.sum()",
+    "sum over rows": "m.sum(0)",
+    "mean": "x.mean()",
+    "max": "x.max()",
     "m @ m": "m @ m",
     "m @ m, recorded": "n @ m",
+    "view": "m.view(64)",
+    "view, recorded": "n.view(64)",
+    "transposed": "m.t()",
     "reshape": "m.reshape(64)",
+    "softmax": "softmax(m, 1)",
+    "softmax, recorded": "softmax(n, 1)",
+    "detach": "r.detach()",
+    "tensor([...])": "tensor([1.0, 2.0, 3.0])",
     "zeros": "zeros(4)",
     "item": "s.item()",
     "forward and backward": "(r * y).sum().backward()",
+    "forward and backward of 100 chained muls": "chain()",
+    "SGD step of a 2-8-1 network": "step()",
 }
+LONG_CASES = ("forward and backward of 100 chained muls", "SGD step of a 2-8-1 network")
 
 WORKER = """
 import os, sys
 import tensorgrad
-from tensorgrad import sin, zeros
+import tensorgrad_nn as nn
+import tensorgrad_optim as optim
+from tensorgrad import sin, softmax, tensor, zeros
 x, y, s = tensorgrad.ones(4), tensorgrad.ones(4), tensorgrad.ones(())
 r = tensorgrad.ones(4, requires_grad=True)
 m, n = tensorgrad.ones(8, 8), tensorgrad.ones(8, 8, requires_grad=True)
-cases = {cases}
+def chain():
+    z = r
+    for _ in range(100):
+        z = z * y
+    z.sum().backward()
+
+model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+optimizer, loss = optim.SGD(model.parameters(), lr=0.01), nn.MSELoss()
+inputs, targets = tensorgrad.ones(4, 2), tensorgrad.ones(4, 1)
+
+def step():
+    optimizer.zero_grad()
+    loss(model(inputs), targets).backward()
+    optimizer.step()
+
+cases, long_cases = {cases}, {long_cases}
 functions = {{}}
 for name, code in cases.items():
     exec(f"def run(times):\\n    for _ in range(times):\\n        {{code}}")
     functions[name] = run
-    run(100)
+    run(10 if name in long_cases else 100)
 for name, run in functions.items():
-    for times in ({calls}, {calls} * 2):
+    calls = {few} if name in long_cases else {calls}
+    for times in (calls, calls * 2):
         child = os.fork()
         if child == 0:
             run(times)
@@ -77,14 +109,14 @@ def counted(directory):
     """Instructions of a call, by case."""
     outputs = Path(directory)
     worker = outputs / "worker.py"
-    worker.write_text(WORKER.format(cases=CASES, calls=CALLS))
+    worker.write_text(WORKER.format(cases=CASES, long_cases=LONG_CASES, calls=CALLS, few=CALLS_OF_LONG_CASES))
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={outputs}/%p.out", sys.executable]
     path = os.pathsep.join(entry for entry in sys.path if entry)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
     # A second thread would spin for as long as it pleases.
     environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TENSORGRAD_PLUGINS": ""}
     run = subprocess.run(
-        [*command, str(worker)], env=environment, cwd=outputs, capture_output=True, text=True, timeout=300
+        [*command, str(worker)], env=environment, cwd=outputs, capture_output=True, text=True, timeout=900
     )
     assert run.returncode == 0, run.stderr[-2000:]
     totals = {}
@@ -94,7 +126,8 @@ def counted(directory):
         totals[name, int(times)] = int(
             re.search(r"^(?:summary|totals): (\d+)", report, re.MULTILINE).group(1)
         )
-    costs = {name: (totals[name, 2 * CALLS] - totals[name, CALLS]) / CALLS for name in CASES}
+    calls = {name: CALLS_OF_LONG_CASES if name in LONG_CASES else CALLS for name in CASES}
+    costs = {name: (totals[name, 2 * n] - totals[name, n]) / n for name, n in calls.items()}
     return {name: round(cost - costs["loop"]) for name, cost in costs.items() if name != "loop"}
 
 
@@ -136,7 +169,7 @@ def record():
     recorded[PYTHON] = {name: round(cost * MARGIN) for name, cost in costs.items()}
     CEILINGS.write_text(json.dumps(recorded, indent=2, sort_keys=True) + "\n")
     for name, cost in costs.items():
-        print(f"{name:24} {cost}")
+        print(f"{name:44} {cost}")
 
 
 if __name__ == "__main__":

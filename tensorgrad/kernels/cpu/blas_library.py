@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os.path
 
 from tensorgrad.kernels.cpu import cpu
 
@@ -13,11 +13,13 @@ def register() -> None:
     ``tensorgrad/_blas/library.txt`` holds its file name (or a name for the dynamic linker, or nothing), and
     what its symbols are wrapped in.
     """
-    directory = Path(__file__).parents[2] / "_blas"
+    # Not pathlib, which NumPy has not imported: it brings urllib and costs 4 ms.
+    directory = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "_blas")
     try:
-        name, prefix, suffix = (directory / "library.txt").read_text().split("\n")[:3]
+        with open(os.path.join(directory, "library.txt"), encoding="utf-8") as file:
+            name, prefix, suffix = file.read().split("\n")[:3]
     except FileNotFoundError:
         return
     if name:
-        bundled = directory / name
-        cpu.use_blas(str(bundled) if bundled.exists() else name, prefix, suffix)
+        bundled = os.path.normpath(os.path.join(directory, name))
+        cpu.use_blas(bundled if os.path.exists(bundled) else name, prefix, suffix)
