@@ -170,6 +170,15 @@ def test_printing_names_the_device(pair, device):
     assert y[0, 1].item() == 2.0 and bool(y[0, 0]) and f"{y[1, 1]:.1f}" == "4.0"
 
 
+def test_the_way_to_numpy_leads_over_the_cpu(pair):
+    """The device is what the message names first, for a tensor that requires gradients too."""
+    _, y = pair
+    for x in (y, y.clone().requires_grad_(), y.to(tensorgrad.bfloat16)):
+        with pytest.raises(TypeError, match=f"can't convert {y.device} device type tensor to numpy"):
+            x.numpy()
+        assert x.float().numpy(force=True).tolist() == y.tolist()
+
+
 def test_pickles_and_copies_stay_on_the_device(pair):
     _, y = pair
     for z in (pickle.loads(pickle.dumps(y)), copy.deepcopy(y)):
