@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 import tensorgrad
 import tensorgrad_nn as nn
+import tensorgrad_nn.functional as F
 from tensorgrad_optim import SGD
 
 WEIGHTS = "digits.safetensors"
@@ -69,17 +70,12 @@ def make_network() -> nn.Module:
     )
 
 
-def cross_entropy(scores: tensorgrad.Tensor, labels: tensorgrad.Tensor) -> tensorgrad.Tensor:
-    """The mean negative log-likelihood of the labels."""
-    return -scores.log_softmax(1).gather(1, labels.unsqueeze(1)).mean()
-
-
 def evaluate(network: nn.Module, digits: Digits) -> tuple[float, np.ndarray]:
     """The loss, and the digit that each image is taken for."""
     network.eval()
     with tensorgrad.no_grad():
         scores = network(digits.images)
-        loss = cross_entropy(scores, digits.labels).item()
+        loss = F.cross_entropy(scores, digits.labels).item()
     network.train()
     return loss, scores.argmax(1).cpu().numpy()
 
@@ -110,7 +106,7 @@ def train(
             total = 0.0
             for batch in train_set.batches(batch_size):
                 optimizer.zero_grad()
-                loss = cross_entropy(network(batch.images), batch.labels)
+                loss = F.cross_entropy(network(batch.images), batch.labels)
                 loss.backward()
                 optimizer.step()
                 total += loss.item() * len(batch)

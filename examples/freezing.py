@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 
 import tensorgrad
 import tensorgrad_nn as nn
+import tensorgrad_nn.functional as F
 from tensorgrad_optim import SGD
 
 
@@ -43,18 +44,13 @@ def load(first: int, device: tensorgrad.device) -> list[tensorgrad.Tensor]:
     return [images[n_test:], labels[n_test:], images[:n_test], labels[:n_test]]
 
 
-def cross_entropy(scores: tensorgrad.Tensor, labels: tensorgrad.Tensor) -> tensorgrad.Tensor:
-    """The mean negative log-likelihood of the labels."""
-    return -scores.log_softmax(1).gather(1, labels.unsqueeze(1)).mean()
-
-
 def train(
     network: nn.Module, optimizer: SGD, images: tensorgrad.Tensor, labels: tensorgrad.Tensor, epochs: int
 ) -> None:
     for _ in range(epochs):
         for chosen in tensorgrad.randperm(len(labels)).to(images.device).split(32):
             optimizer.zero_grad()
-            cross_entropy(network(images[chosen]), labels[chosen]).backward()
+            F.cross_entropy(network(images[chosen]), labels[chosen]).backward()
             optimizer.step()
 
 

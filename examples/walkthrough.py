@@ -3,8 +3,9 @@
     python walkthrough.py [--output DIRECTORY]
 
 All blocks share one namespace, as the cells of a notebook do. The plots go into the directory as PNG files,
-beside a trace of the profiler. Addresses of objects are printed as ``0x...`` and the seed is set once, so that
-two runs print the same (but for the times that the profiler takes). The exit status is 1 if any block fails.
+beside the picture of a graph (SVG) and a trace of the profiler. Addresses of objects are printed as ``0x...`` and
+the seed is set once, so that two runs print the same (but for the times that the profiler takes). The exit status
+is 1 if any block fails.
 """
 
 from __future__ import annotations
@@ -60,12 +61,7 @@ class Section:
     blocks: tuple[Block, ...]
 
 
-NEEDS = {
-    "matplotlib": "Left out, for it needs matplotlib: python -m pip install matplotlib",
-    "tensorgrad.autograd.profiler": (
-        "Left out: this section needs a later release of tensorgrad, one with tensorgrad.autograd.profiler."
-    ),
-}
+NEEDS = {"matplotlib": "Left out, for it needs matplotlib: python -m pip install matplotlib"}
 
 CHAPTER = (
     Section(
@@ -230,6 +226,15 @@ loss = tensorgrad_nn.functional.binary_cross_entropy_with_logits(z, y)
             Block(r"""
 print(f"Gradient function for z = {z.grad_fn}")
 print(f"Gradient function for loss = {loss.grad_fn}")
+"""),
+            Block(r"""
+# the graph that was recorded, as text for Graphviz and as a picture that browsers show
+named = {'w': w, 'b': b, 'z': z, 'loss': loss}
+print(tensorgrad.autograd.graph.to_dot(loss, named))
+
+directory.mkdir(parents=True, exist_ok=True)
+(directory / 'graph.svg').write_text(tensorgrad.autograd.graph.to_svg(loss, named), encoding='utf-8')
+print('(picture saved as graph.svg)')
 """),
         ),
     ),
@@ -488,8 +493,7 @@ print(y)
         "The autograd profiler",
         "How often each operator ran, and for how long.",
         (
-            Block(
-                r"""
+            Block(r"""
 device = tensorgrad.device('cpu')
 run_on_gpu = False
 if tensorgrad.cuda.is_available():
@@ -505,11 +509,8 @@ with tensorgrad.autograd.profiler.profile(use_cuda=run_on_gpu) as prf:
         z = (z / x) * y
 
 print(prf.key_averages().table(sort_by='self_cpu_time_total'))
-""",
-                needs="tensorgrad.autograd.profiler",
-            ),
-            Block(
-                r"""
+"""),
+            Block(r"""
 # labels on blocks of code, the data by input shape, and a file for Chrome's trace viewer
 record_function = tensorgrad.autograd.profiler.record_function
 with tensorgrad.autograd.profiler.profile(record_shapes=True) as prf:
@@ -521,9 +522,7 @@ with tensorgrad.autograd.profiler.profile(record_shapes=True) as prf:
 print(prf.key_averages(group_by_input_shape=True).table(sort_by='cpu_time_total', row_limit=8))
 directory.mkdir(parents=True, exist_ok=True)
 prf.export_chrome_trace(directory / 'trace.json')
-""",
-                needs="tensorgrad.autograd.profiler",
-            ),
+"""),
         ),
     ),
     Section(

@@ -291,6 +291,9 @@ def to_numpy(TensorBase x, force=False):
     cdef cnp.npy_intp strides[64]
     cdef int d
     if not force:
+        if x.wrap is None and x.storage is not None and x.storage.device.table == NULL:
+            raise TypeError(f"can't convert {x.storage.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
+                            "host memory first.")
         if x.flags & REQUIRES_GRAD:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
                                "instead.")
@@ -303,10 +306,6 @@ def to_numpy(TensorBase x, force=False):
     if x.dtype.code == TG_BF16:
         raise TypeError("Got unsupported ScalarType BFloat16: NumPy has none; use tensor.float() first")
     if x.storage.device.table == NULL:
-        if not force:
-            raise TypeError(f"can't convert {x.storage.device} device type tensor to numpy. Use Tensor.cpu() to copy "
-                            "the tensor to "
-                            "host memory first.")
         x = on_cpu(x)
     if x.numel == 0:
         return np.empty(tuple([x.shape[d] for d in range(x.ndim)]), dtype=x.dtype.numpy_type)

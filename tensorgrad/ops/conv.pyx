@@ -353,6 +353,8 @@ def _convolution_weight(TensorBase grad_output, TensorBase input, kernel, stride
         if (ys[2 + d] > (xs[2 + d] + 2 * padding[d] - dilation[d] * (kernel[d] - 1) - 1) // stride[d] + 1 or xs[0] != ys[0]
                 or groups < 1 or xs[1] % groups or ys[1] % groups):
             raise RuntimeError(f"convolution_weight: no convolution makes {ys} of {xs} with kernel {list(kernel)}")
+    if input.dtype.category < CAT_FLOAT:
+        raise NotImplementedError(f"\"convolution\" not implemented for '{spoken(input)}'")
     sizes = [ys[1], xs[1] // groups, *kernel]
     if fused.fused_of(input) == NULL:
         columns = windows_of(input, kernel, stride, padding, dilation, ys[2:])

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -599,6 +600,18 @@ def test_walkthrough_plots(finished: tuple[subprocess.CompletedProcess[str], Pat
         assert len(content) > 5000
 
 
+def test_walkthrough_draws_the_graph(finished: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    run, plots = finished
+    names = ["w", "b", "loss", "BinaryCrossEntropyWithLogitsBackward0", "AddBackward0", "z"]
+    picture = ElementTree.parse(plots / "graph.svg").getroot()
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+    drawn = [text.strip() for text in picture.itertext() if text.strip()]
+    for name in names:
+        assert name in drawn
+        assert re.search(rf'label="(\w+\\n)?{name}\\n', run.stdout)
+    assert re.search(r"digraph \{\n(.*\n)* +v\d+ -> v\d+;\n", run.stdout)
+
+
 def test_walkthrough_profiles(finished: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     run, plots = finished
     assert re.search(r"tensorgrad::mul +[\d.]+% .* 1000 ", run.stdout)
@@ -652,7 +665,7 @@ def test_walkthrough_exit_status(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", ["matplotlib", "tensorgrad.autograd.profiler"])
+@pytest.mark.parametrize("module", ["matplotlib"])
 def test_walkthrough_without_a_module(
     walkthrough: ModuleType,
     monkeypatch: pytest.MonkeyPatch,

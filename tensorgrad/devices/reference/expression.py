@@ -1,6 +1,6 @@
 """Evaluates the C expressions that elementwise kernels are declared by, over NumPy arrays.
 
-``evaluate("y > 0 ? x : (T)0", {"x": ..., "y": ...}, T)`` walks the tree of `syntax.parse`.
+`evaluate` walks the tree of `syntax.parse`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def evaluate(expression: str, operands: Mapping[str, Any], dtype: Any) -> Any:
 
     Examples
     --------
+    >>> from tensorgrad.devices.reference.expression import evaluate
     >>> evaluate("x > 1 ? x : (T)0", {"x": [1.0, 2.0]}, "float64")
     array([0., 2.])
     """

@@ -64,6 +64,7 @@ def parse(expression: str) -> Node:
 
     Examples
     --------
+    >>> from tensorgrad.devices.reference.syntax import parse
     >>> parse("-x < (T)1").parts[1]
     Node(kind='cast', text='T', parts=(Node(kind='number', text='1', parts=()),))
     """
@@ -79,6 +80,7 @@ def number_type(literal: str) -> tuple[float, str]:
 
     Examples
     --------
+    >>> from tensorgrad.devices.reference.syntax import number_type
     >>> number_type("0x10"), number_type("2.5f")
     ((16, 'int32'), (2.5, 'float32'))
     """
