@@ -50,6 +50,7 @@ cdef const tg_fused_table* fused_of_cpu() noexcept nogil
 cdef bint is_plain(TensorBase x) noexcept
 cdef TensorBase packed(TensorBase x)
 cdef char* memory(TensorBase x) noexcept
+cdef list storages(tuple tensors)
 cdef int settle(int status, str name, TensorBase x) except -1
 cdef bint softmax(bint logarithm, TensorBase out, TensorBase x, int dim) except -1
 cdef bint softmax_backward(bint logarithm, TensorBase out, TensorBase grad, TensorBase y, int dim) except -1

@@ -57,6 +57,11 @@ cdef char* memory(TensorBase x) noexcept:
     return NULL if x is None else x.storage.data + x.offset * x.dtype.itemsize
 
 
+cdef list storages(tuple tensors):
+    """What must live as long as a kernel runs without the GIL: another thread may give a tensor other memory meanwhile."""
+    return [None if x is None else (<TensorBase>x).storage for x in tensors]
+
+
 cdef int settle(int status, str name, TensorBase x) except -1:
     """Raise what a kernel's status stands for."""
     if status == TG_OK:
@@ -85,6 +90,7 @@ cdef bint softmax(bint logarithm, TensorBase out, TensorBase x, int dim) except 
             inner *= x.shape[d]
     to, source = memory(out), memory(x)
     if x.numel >= RELEASE_GIL_AT:
+        held = storages((out, x))
         with nogil:
             status = table.softmax(logarithm, x.dtype.code, to, source, outer, n, inner)
     else:
@@ -111,6 +117,7 @@ cdef bint softmax_backward(bint logarithm, TensorBase out, TensorBase grad, Tens
     cdef char* g = memory(grad)
     cdef char* o = memory(y)
     if y.numel >= RELEASE_GIL_AT:
+        held = storages((out, grad, y))
         with nogil:
             status = table.softmax_backward(logarithm, y.dtype.code, to, g, o, outer, n, inner)
     else:
@@ -131,6 +138,7 @@ cdef bint layer_norm(TensorBase out, TensorBase mean, TensorBase rstd, TensorBas
     cdef char* i = memory(x)
     cdef char* w = memory(weight)
     cdef char* b = memory(bias)
+    held = storages((out, mean, rstd, x, weight, bias))
     with nogil:
         status = table.layer_norm(x.dtype.code, o, m, r, i, w, b, rows, n, eps)
     settle(status, "layer_norm", x)
@@ -151,6 +159,7 @@ cdef bint layer_norm_backward(TensorBase dx, TensorBase dweight, TensorBase dbia
     cdef char* m = memory(mean)
     cdef char* r = memory(rstd)
     cdef char* w = memory(weight)
+    held = storages((dx, dweight, dbias, grad, x, mean, rstd, weight))
     with nogil:
         status = table.layer_norm_backward(x.dtype.code, d, dw, db, g, i, m, r, w, rows, n)
     settle(status, "layer_norm_backward", x)
