@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t
 from tensorgrad._core cimport primitives
 from tensorgrad._core.device cimport TG_NO_KERNEL, TG_NO_MEMORY, TG_OK
 from tensorgrad._core.dtype cimport TG_F32, TG_F64
+from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.grad_mode cimport tg_thread_state, thread_state
 from tensorgrad._core.types cimport CONTIGUOUS, HAS_TANGENT, TensorBase, empty
 
@@ -55,6 +56,16 @@ cdef TensorBase packed(TensorBase x):
 cdef char* memory(TensorBase x) noexcept:
     """The first element; NULL for None."""
     return NULL if x is None else x.storage.data + x.offset * x.dtype.itemsize
+
+
+cdef int expect(str name, TensorBase x, int64_t numel, DType dtype) except -1:
+    """Raise unless a saved tensor is what the forward pass has seen: its `.data` may have been exchanged since, which no
+    version counts."""
+    if x is not None and (x.numel != numel or x.dtype is not dtype or not x.flags & CONTIGUOUS or x.storage is None
+                          or x.storage.device.table == NULL):
+        raise RuntimeError(f"{name}: a tensor needed for gradient computation has been given other data: expected {numel} elements "
+                           f"of {dtype}, got {x.numel} of {x.dtype}")
+    return 0
 
 
 cdef list storages(tuple tensors):
@@ -151,6 +162,12 @@ cdef bint layer_norm_backward(TensorBase dx, TensorBase dweight, TensorBase dbia
     cdef int status
     if table == NULL:
         return False
+    for t in (dx, grad, x):
+        expect("layer_norm_backward", t, rows * n, x.dtype)
+    for t in (mean, rstd):
+        expect("layer_norm_backward", t, rows, x.dtype)
+    for t in (dweight, dbias, weight):
+        expect("layer_norm_backward", t, n, x.dtype)
     cdef char* d = memory(dx)
     cdef char* dw = memory(dweight)
     cdef char* db = memory(dbias)

@@ -343,6 +343,8 @@ def _convolution_weight(TensorBase grad_output, TensorBase input, kernel, stride
     cdef int status
     if input.dtype is not grad_output.dtype or input.ndim != grad_output.ndim or input.ndim != <int>len(kernel) + 2:
         raise RuntimeError("convolution_weight: expected a gradient and an input of one dtype and rank")
+    if input.dtype.category < CAT_FLOAT:
+        raise NotImplementedError(f"\"convolution\" not implemented for '{spoken(input)}'")
     if len(kernel) not in (1, 2, 3) or any([k < 1 for k in kernel]) or any([s < 1 for s in stride]) or any([d < 1 for d in dilation]) \
             or any([p < 0 for p in padding]):
         raise RuntimeError(f"convolution_weight: invalid geometry: kernel {list(kernel)}, stride {list(stride)}, padding {list(padding)}, "
