@@ -365,6 +365,8 @@ def _geometry(self, n, name, kernel_size, stride, padding, dilation, ceil_mode, 
     if any([o < 1 for o in out]):
         raise RuntimeError(f"Given input size: ({'x'.join(map(str, self.shape[self.ndim - n - 1:]))}). Calculated output size: "
                            f"({'x'.join(map(str, [self.shape[self.ndim - n - 1], *out]))}). Output size is too small ({name})")
+    if any([o > 1 << 24 for o in out]):
+        raise RuntimeError(f"{name}: an output of {out} exceeds the {1 << 24} windows that a dimension may have")
     return _windows(sizes, kernel, stride, padding, dilation, bool(ceil_mode), bool(count_include_pad), override)
 
 
