@@ -101,7 +101,7 @@ cdef bint softmax(bint logarithm, TensorBase out, TensorBase x, int dim) except 
             inner *= x.shape[d]
     to, source = memory(out), memory(x)
     if x.numel >= RELEASE_GIL_AT:
-        held = storages((out, x))
+        _held = storages((out, x))
         with nogil:
             status = table.softmax(logarithm, x.dtype.code, to, source, outer, n, inner)
     else:
@@ -128,7 +128,7 @@ cdef bint softmax_backward(bint logarithm, TensorBase out, TensorBase grad, Tens
     cdef char* g = memory(grad)
     cdef char* o = memory(y)
     if y.numel >= RELEASE_GIL_AT:
-        held = storages((out, grad, y))
+        _held = storages((out, grad, y))
         with nogil:
             status = table.softmax_backward(logarithm, y.dtype.code, to, g, o, outer, n, inner)
     else:
@@ -149,7 +149,7 @@ cdef bint layer_norm(TensorBase out, TensorBase mean, TensorBase rstd, TensorBas
     cdef char* i = memory(x)
     cdef char* w = memory(weight)
     cdef char* b = memory(bias)
-    held = storages((out, mean, rstd, x, weight, bias))
+    _held = storages((out, mean, rstd, x, weight, bias))
     with nogil:
         status = table.layer_norm(x.dtype.code, o, m, r, i, w, b, rows, n, eps)
     settle(status, "layer_norm", x)
@@ -176,7 +176,7 @@ cdef bint layer_norm_backward(TensorBase dx, TensorBase dweight, TensorBase dbia
     cdef char* m = memory(mean)
     cdef char* r = memory(rstd)
     cdef char* w = memory(weight)
-    held = storages((dx, dweight, dbias, grad, x, mean, rstd, weight))
+    _held = storages((dx, dweight, dbias, grad, x, mean, rstd, weight))
     with nogil:
         status = table.layer_norm_backward(x.dtype.code, d, dw, db, g, i, m, r, w, rows, n)
     settle(status, "layer_norm_backward", x)

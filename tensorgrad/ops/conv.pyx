@@ -212,7 +212,7 @@ def _convolution(TensorBase input, TensorBase weight, TensorBase bias, stride, p
     else:
         _fill(&c, x, sizes, k, stride, padding, dilation, groups, input.dtype.code)
     to_, from_, by, plus = fused.memory(out), fused.memory(i), fused.memory(w), fused.memory(b)
-    held = fused.storages((i, w, b))
+    _held = fused.storages((i, w, b))
     with nogil:
         status = fused.fused_of_cpu().conv_input(&c, to_, from_, by, plus) if transposed else \
             fused.fused_of_cpu().conv(&c, to_, from_, by, plus)
@@ -368,7 +368,7 @@ def _convolution_weight(TensorBase grad_output, TensorBase input, kernel, stride
     _fill(&c, xs, ys, sizes, stride, padding, dilation, groups, input.dtype.code)
     y, x = fused.packed(grad_output), fused.packed(input)
     o, g, i = fused.memory(out), fused.memory(y), fused.memory(x)
-    held = fused.storages((y, x))
+    _held = fused.storages((y, x))
     with nogil:
         status = fused.fused_of_cpu().conv_weight(&c, o, g, i)
     fused.settle(status, "convolution", input)

@@ -452,7 +452,7 @@ def _class_entropy(TensorBase self, TensorBase target, TensorBase weight, int re
     counts = empty(target.ndim, target.shape, self.dtype, self.storage.device)
     lse = empty(target.ndim, target.shape, self.dtype, self.storage.device)
     l, k, e, i = fused.memory(loss), fused.memory(counts), fused.memory(lse), fused.memory(x)
-    held = fused.storages((x, classes, w))
+    _held = fused.storages((x, classes, w))
     with nogil:
         status = fused.fused_of_cpu().cross_entropy(&c, l, k, e, i, &bad)
     if status == TG_BAD_INDEX:
@@ -486,7 +486,7 @@ def _class_entropy_vjp(TensorBase grad, TensorBase self, TensorBase target, Tens
     step = 0 if g.ndim < target.ndim or g.numel == 1 else 1
     out = empty(self.ndim, self.shape, self.dtype, self.storage.device)
     o, p, i, e = fused.memory(out), fused.memory(g), fused.memory(x), fused.memory(log_sums)
-    held = fused.storages((x, classes, w, g, log_sums))
+    _held = fused.storages((x, classes, w, g, log_sums))
     with nogil:
         status = fused.fused_of_cpu().cross_entropy_backward(&c, o, p, step, i, e)
     fused.settle(status, "cross_entropy_backward", self)

@@ -159,7 +159,7 @@ def _max_pool(TensorBase self, Windows windows not None):
     out, indices = _new(x, windows, windows.out, x.dtype), _new(x, windows, windows.out, dtype_of(TG_I64))
     c.planes, c.dtype = _planes(x, <int>len(windows.sizes)), x.dtype.code
     o, where, i = fused.memory(out), <int64_t*>fused.memory(indices), fused.memory(x)
-    held = fused.storages((x,))
+    _held = fused.storages((x,))
     if out.numel:
         with nogil:
             status = fused.fused_of_cpu().max_pool(&c, o, where, i)
@@ -226,7 +226,7 @@ def _pool_scatter(TensorBase grad_output, TensorBase indices, sizes):
     o, from_, where = fused.memory(out), fused.memory(g), <int64_t*>fused.memory(i)
     if i.numel != g.numel:
         raise RuntimeError(f"pooling: indices of shape {list((<object>indices).shape)} for values of shape {list((<object>g).shape)}")
-    held = fused.storages((g, i))
+    _held = fused.storages((g, i))
     with nogil:
         status = fused.fused_of_cpu().max_pool_backward(code, planes, size, pooled, o, from_, where)
     if status == TG_BAD_INDEX:
@@ -271,7 +271,7 @@ def _mean_by(TensorBase self, Windows windows not None, bint backward):
     out = _new(x, windows, windows.sizes if backward else windows.out, x.dtype)
     c.planes, c.dtype = _planes(x, <int>len(windows.sizes)), x.dtype.code
     o, i = fused.memory(out), fused.memory(x)
-    held = fused.storages((x,))
+    _held = fused.storages((x,))
     if out.numel:
         with nogil:
             status = fused.fused_of_cpu().avg_pool_backward(&c, o, i) if backward else fused.fused_of_cpu().avg_pool(&c, o, i)

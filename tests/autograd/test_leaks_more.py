@@ -14,7 +14,7 @@ import tensorgrad_optim as optim
 from tensorgrad._core.types import memory_stats
 from tensorgrad.autograd import profiler
 from tensorgrad.utils.checkpoint import checkpoint
-from tensorgrad_nn import functional as F  # noqa: N812
+from tensorgrad_nn import functional as F
 
 
 def fused():

@@ -40,7 +40,7 @@ class Sub(tg.Tensor):
     """A subclass whose instances die noisily."""
 
     def __del__(self):
-        self.shape  # noqa: B018
+        self.shape
 
 
 class Raises:

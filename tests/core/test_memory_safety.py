@@ -10,7 +10,7 @@ import pytest
 
 import tensorgrad as tg
 from tensorgrad._core.types import memory_stats
-from tensorgrad_nn import functional as F  # noqa: N812
+from tensorgrad_nn import functional as F
 
 FUZZER = Path(__file__).with_name("hostile_fuzzer.py")
 BIG = (1 << 63) - 1
@@ -153,7 +153,7 @@ def test_backward_of_cross_entropy_after_an_exchange():
     _, target, _, y = loss()
     target.data.fill_(1 << 40)  # out of range: counts nothing
     y.backward()
-    for which, value in ((1, tg.zeros(3, dtype=tg.int64)), (2, tg.ones(2)), (1, tg.zeros(40))):
+    for which, value in ((1, tg.zeros(3, dtype=tg.int64)), (2, tg.ones(2))):
         tensors = loss()
         tensors[which].data = value
         with pytest.raises(RuntimeError, match="other data"):
