@@ -840,7 +840,8 @@ def _as_strided(TensorBase self, size, stride, storage_offset):
         high += (n - 1) * s
     if offset < 0 or (not is_empty and (high + 1) * <object>self.dtype.itemsize > self.storage.length):
         raise RuntimeError(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
-                           f"{self.dtype.itemsize} requiring a storage size of {(high + 1) * <object>self.dtype.itemsize} are out of bounds "
+                           f"{self.dtype.itemsize} requiring a storage size of {(high + 1) * <object>self.dtype.itemsize} are out of "
+                           f"bounds "
                            f"for storage of size {self.storage.length}")
     return strided(self, list(size), list(stride), offset)
 
