@@ -1,6 +1,7 @@
 """The door to fused kernels, which a device may lack: then an operator is made of others."""
 from libc.stdint cimport int32_t, int64_t
 
+from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.types cimport TensorBase
 
 cdef extern from "fused_table.h" nogil:
@@ -50,6 +51,8 @@ cdef const tg_fused_table* fused_of_cpu() noexcept nogil
 cdef bint is_plain(TensorBase x) noexcept
 cdef TensorBase packed(TensorBase x)
 cdef char* memory(TensorBase x) noexcept
+cdef int expect(str name, TensorBase x, int64_t numel, DType dtype) except -1
+cdef list storages(tuple tensors)
 cdef int settle(int status, str name, TensorBase x) except -1
 cdef bint softmax(bint logarithm, TensorBase out, TensorBase x, int dim) except -1
 cdef bint softmax_backward(bint logarithm, TensorBase out, TensorBase grad, TensorBase y, int dim) except -1

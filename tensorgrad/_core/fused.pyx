@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t
 from tensorgrad._core cimport primitives
 from tensorgrad._core.device cimport TG_NO_KERNEL, TG_NO_MEMORY, TG_OK
 from tensorgrad._core.dtype cimport TG_F32, TG_F64
+from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.grad_mode cimport tg_thread_state, thread_state
 from tensorgrad._core.types cimport CONTIGUOUS, HAS_TANGENT, TensorBase, empty
 
@@ -57,6 +58,21 @@ cdef char* memory(TensorBase x) noexcept:
     return NULL if x is None else x.storage.data + x.offset * x.dtype.itemsize
 
 
+cdef int expect(str name, TensorBase x, int64_t numel, DType dtype) except -1:
+    """Raise unless a saved tensor is what the forward pass has seen: its `.data` may have been exchanged since, which no
+    version counts."""
+    if x is not None and (x.numel != numel or x.dtype is not dtype or not x.flags & CONTIGUOUS or x.storage is None
+                          or x.storage.device.table == NULL):
+        raise RuntimeError(f"{name}: a tensor needed for gradient computation has been given other data: expected {numel} elements "
+                           f"of {dtype}, got {x.numel} of {x.dtype}")
+    return 0
+
+
+cdef list storages(tuple tensors):
+    """What must live as long as a kernel runs without the GIL: another thread may give a tensor other memory meanwhile."""
+    return [None if x is None else (<TensorBase>x).storage for x in tensors]
+
+
 cdef int settle(int status, str name, TensorBase x) except -1:
     """Raise what a kernel's status stands for."""
     if status == TG_OK:
@@ -85,6 +101,7 @@ cdef bint softmax(bint logarithm, TensorBase out, TensorBase x, int dim) except 
             inner *= x.shape[d]
     to, source = memory(out), memory(x)
     if x.numel >= RELEASE_GIL_AT:
+        _held = storages((out, x))
         with nogil:
             status = table.softmax(logarithm, x.dtype.code, to, source, outer, n, inner)
     else:
@@ -111,6 +128,7 @@ cdef bint softmax_backward(bint logarithm, TensorBase out, TensorBase grad, Tens
     cdef char* g = memory(grad)
     cdef char* o = memory(y)
     if y.numel >= RELEASE_GIL_AT:
+        _held = storages((out, grad, y))
         with nogil:
             status = table.softmax_backward(logarithm, y.dtype.code, to, g, o, outer, n, inner)
     else:
@@ -131,6 +149,7 @@ cdef bint layer_norm(TensorBase out, TensorBase mean, TensorBase rstd, TensorBas
     cdef char* i = memory(x)
     cdef char* w = memory(weight)
     cdef char* b = memory(bias)
+    _held = storages((out, mean, rstd, x, weight, bias))
     with nogil:
         status = table.layer_norm(x.dtype.code, o, m, r, i, w, b, rows, n, eps)
     settle(status, "layer_norm", x)
@@ -143,6 +162,12 @@ cdef bint layer_norm_backward(TensorBase dx, TensorBase dweight, TensorBase dbia
     cdef int status
     if table == NULL:
         return False
+    for t in (dx, grad, x):
+        expect("layer_norm_backward", t, rows * n, x.dtype)
+    for t in (mean, rstd):
+        expect("layer_norm_backward", t, rows, x.dtype)
+    for t in (dweight, dbias, weight):
+        expect("layer_norm_backward", t, n, x.dtype)
     cdef char* d = memory(dx)
     cdef char* dw = memory(dweight)
     cdef char* db = memory(dbias)
@@ -151,6 +176,7 @@ cdef bint layer_norm_backward(TensorBase dx, TensorBase dweight, TensorBase dbia
     cdef char* m = memory(mean)
     cdef char* r = memory(rstd)
     cdef char* w = memory(weight)
+    _held = storages((dx, dweight, dbias, grad, x, mean, rstd, weight))
     with nogil:
         status = table.layer_norm_backward(x.dtype.code, d, dw, db, g, i, m, r, w, rows, n)
     settle(status, "layer_norm_backward", x)

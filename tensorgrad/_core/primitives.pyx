@@ -6,7 +6,9 @@ with is written down in `tensorgrad.devices.Backend`.
 """
 from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
 
 from tensorgrad._core.device cimport TG_BAD_INDEX, TG_DIV_ZERO, TG_NO_KERNEL, TG_NO_MEMORY, TG_OK, tg_kernel_table
 from tensorgrad._core.device cimport cpu as cpu_device
@@ -112,6 +114,28 @@ cdef inline void describe(TensorBase x, tg_array* a) noexcept:
     a.dtype = x.dtype.code
     a.numel = x.numel
     a.contiguous = x.flags & CONTIGUOUS
+
+
+cdef struct Held:
+    int64_t dims[128]
+    PyObject* storage           # owned
+
+
+cdef void hold(TensorBase x, tg_array* a, Held* held) noexcept:
+    """Let `a` describe what `x` is now whatever another thread does to the tensor while a kernel runs without the GIL:
+    `resize_` and a new `.data` give it another shape and free its memory."""
+    if a.ndim:
+        memcpy(held.dims, a.shape, a.ndim * sizeof(int64_t))
+        memcpy(&held.dims[64], a.strides, a.ndim * sizeof(int64_t))
+        a.shape, a.strides = held.dims, &held.dims[64]
+    held.storage = <PyObject*>x.storage
+    Py_INCREF(x.storage)
+
+
+cdef void let_go(Held* held, int n) noexcept:
+    cdef int i
+    for i in range(n):
+        Py_DECREF(<object>held[i].storage)
 
 
 cdef bint has_shape(TensorBase x, int ndim, const int64_t* shape) noexcept:
@@ -317,11 +341,25 @@ cdef int pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObject** inp
             ins[i].numel = 1
             ins[i].contiguous = 1
     if out.numel >= RELEASE_GIL_AT:
-        with nogil:
-            status = table.pointwise(k, dtype, &o, ins)
+        status = _pointwise_unlocked(table, k, dtype, out, &o, inputs, ins)
     else:
         status = table.pointwise(k, dtype, &o, ins)
     return check(status, k.name.decode(), out) if status != TG_OK else 0
+
+
+cdef int _pointwise_unlocked(const tg_kernel_table* table, const tg_kernel* k, int dtype, TensorBase out, tg_array* o,
+                             PyObject** inputs, tg_array* ins) noexcept:
+    cdef Held held[4]
+    cdef int i, status, n = 1
+    hold(out, o, &held[0])
+    for i in range(k.n_inputs):
+        if isinstance(<object>inputs[i], TensorBase):
+            hold(<TensorBase>inputs[i], &ins[i], &held[n])
+            n += 1
+    with nogil:
+        status = table.pointwise(k, dtype, o, ins)
+    let_go(held, n)
+    return status
 
 
 cdef int _plugin_pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObject** inputs) except -1:
@@ -366,6 +404,7 @@ cdef object _number_of(TensorBase x, int code):
 
 cdef int copy(TensorBase dst, TensorBase src) except -1:
     """dst = src, with broadcasting by strides already done, a cast, and a transfer where the devices differ."""
+    cdef Held held[2]
     cdef tg_array d, s
     cdef int status
     cdef const tg_kernel_table* to = table_of(dst)
@@ -375,8 +414,11 @@ cdef int copy(TensorBase dst, TensorBase src) except -1:
     describe(dst, &d)
     describe(src, &s)
     if dst.numel >= RELEASE_GIL_AT:
+        hold(dst, &d, &held[0])
+        hold(src, &s, &held[1])
         with nogil:
             status = to.copy(&d, &s)
+        let_go(held, 2)
     else:
         status = to.copy(&d, &s)
     return check(status, "copy_", dst) if status != TG_OK else 0
@@ -427,6 +469,7 @@ cdef int _transfer(TensorBase dst, TensorBase src) except -1:
 
 
 cdef int fill(TensorBase dst, object value) except -1:
+    cdef Held held[1]
     cdef tg_array d
     cdef char element[16]
     encode(value, dst.dtype.code, element)
@@ -438,8 +481,10 @@ cdef int fill(TensorBase dst, object value) except -1:
     cdef int status
     cdef const tg_kernel_table* table = dst.storage.device.table
     if dst.numel >= RELEASE_GIL_AT:
+        hold(dst, &d, &held[0])
         with nogil:
             status = table.fill(&d, element)
+        let_go(held, 1)
     else:
         status = table.fill(&d, element)
     return check(status, "fill_", dst) if status != TG_OK else 0
@@ -450,6 +495,7 @@ cdef tuple _reduce_names = ("sum", "prod", "max", "min", "any", "all")
 
 cdef int reduce(int op, TensorBase out, TensorBase x) except -1:
     """Reduce the dimensions in which `out` has size 1 and `x` may have more; both have the same ndim."""
+    cdef Held held[2]
     cdef tg_array o, a
     cdef int status
     cdef const tg_kernel_table* table = table_of(out)
@@ -462,14 +508,18 @@ cdef int reduce(int op, TensorBase out, TensorBase x) except -1:
     describe(out, &o)
     describe(x, &a)
     if x.numel >= RELEASE_GIL_AT:
+        hold(out, &o, &held[0])
+        hold(x, &a, &held[1])
         with nogil:
             status = table.reduce(op, &o, &a)
+        let_go(held, 2)
     else:
         status = table.reduce(op, &o, &a)
     return check(status, _reduce_names[op], x) if status != TG_OK else 0
 
 
 cdef int argreduce(bint is_max, TensorBase out, TensorBase x, int dim) except -1:
+    cdef Held held[2]
     cdef tg_array o, a
     if table_of(out) == NULL:
         name = "argmax" if is_max else "argmin"
@@ -481,14 +531,18 @@ cdef int argreduce(bint is_max, TensorBase out, TensorBase x, int dim) except -1
     cdef int status
     cdef const tg_kernel_table* table = out.storage.device.table
     if x.numel >= RELEASE_GIL_AT:
+        hold(out, &o, &held[0])
+        hold(x, &a, &held[1])
         with nogil:
             status = table.argreduce(is_max, &o, &a, dim)
+        let_go(held, 2)
     else:
         status = table.argreduce(is_max, &o, &a, dim)
     return check(status, "argmax" if is_max else "argmin", x) if status != TG_OK else 0
 
 
 cdef int scan(int op, TensorBase out, TensorBase x, int dim) except -1:
+    cdef Held held[2]
     cdef tg_array o, a
     if table_of(out) == NULL:
         if out.numel:
@@ -499,14 +553,18 @@ cdef int scan(int op, TensorBase out, TensorBase x, int dim) except -1:
     cdef int status
     cdef const tg_kernel_table* table = out.storage.device.table
     if x.numel >= RELEASE_GIL_AT:
+        hold(out, &o, &held[0])
+        hold(x, &a, &held[1])
         with nogil:
             status = table.scan(op, &o, &a, dim)
+        let_go(held, 2)
     else:
         status = table.scan(op, &o, &a, dim)
     return check(status, "cum" + _reduce_names[op], x) if status != TG_OK else 0
 
 
 cdef int sort(TensorBase values, TensorBase indices, TensorBase x, int dim, bint descending, bint stable) except -1:
+    cdef Held held[3]
     cdef tg_array v, i, a
     cdef int status
     if table_of(values) == NULL:
@@ -514,15 +572,21 @@ cdef int sort(TensorBase values, TensorBase indices, TensorBase x, int dim, bint
             call_plugin(x, "sort", "sort", (as_device_array(values), as_device_array(indices), as_device_array(x), dim,
                                             bool(descending), bool(stable)))
         return 0
+    cdef const tg_kernel_table* table = values.storage.device.table
     describe(values, &v)
     describe(indices, &i)
     describe(x, &a)
+    hold(values, &v, &held[0])
+    hold(indices, &i, &held[1])
+    hold(x, &a, &held[2])
     with nogil:
-        status = v.dtype >= 0 and values.storage.device.table.sort(&v, &i, &a, dim, descending, stable)
+        status = table.sort(&v, &i, &a, dim, descending, stable)
+    let_go(held, 3)
     return check(status, "sort", x)
 
 
 cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str name) except -1:
+    cdef Held held[3]
     cdef tg_array o, a, i
     cdef int64_t bad = 0
     cdef int status
@@ -538,8 +602,12 @@ cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str nam
     describe(index, &i)
     cdef const tg_kernel_table* table = out.storage.device.table
     if out.numel >= RELEASE_GIL_AT:
+        hold(out, &o, &held[0])
+        hold(x, &a, &held[1])
+        hold(index, &i, &held[2])
         with nogil:
             status = table.gather(&o, &a, dim, &i, &bad)
+        let_go(held, 3)
     else:
         status = table.gather(&o, &a, dim, &i, &bad)
     if status == TG_BAD_INDEX:
@@ -548,6 +616,7 @@ cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str nam
 
 
 cdef int scatter(TensorBase out, int dim, TensorBase index, TensorBase src, int mode, str name) except -1:
+    cdef Held held[3]
     cdef tg_array o, i, s
     cdef int64_t bad = 0
     cdef int status
@@ -564,8 +633,12 @@ cdef int scatter(TensorBase out, int dim, TensorBase index, TensorBase src, int 
     describe(src, &s)
     cdef const tg_kernel_table* table = out.storage.device.table
     if index.numel >= RELEASE_GIL_AT:
+        hold(out, &o, &held[0])
+        hold(index, &i, &held[1])
+        hold(src, &s, &held[2])
         with nogil:
             status = table.scatter(&o, dim, &i, &s, mode, &bad)
+        let_go(held, 3)
     else:
         status = table.scatter(&o, dim, &i, &s, mode, &bad)
     if status == TG_BAD_INDEX:
@@ -580,6 +653,7 @@ cdef str _bad_index(str name, int64_t bad, int dim, int64_t size):
 
 
 cdef int matmul(TensorBase out, TensorBase a, TensorBase b, double beta) except -1:
+    cdef Held held[3]
     cdef tg_array o, x, y
     cdef int status
     cdef const tg_kernel_table* table = table_of(out)
@@ -593,8 +667,12 @@ cdef int matmul(TensorBase out, TensorBase a, TensorBase b, double beta) except 
     describe(a, &x)
     describe(b, &y)
     if a.numel + b.numel >= 4096:
+        hold(out, &o, &held[0])
+        hold(a, &x, &held[1])
+        hold(b, &y, &held[2])
         with nogil:
             status = table.matmul(&o, &x, &y, beta)
+        let_go(held, 3)
     else:
         status = table.matmul(&o, &x, &y, beta)
     return check(status, "matmul", a) if status != TG_OK else 0
@@ -605,6 +683,7 @@ cdef tuple _random_names = ("uniform", "normal", "randint", "bernoulli", "expone
 
 cdef int random(int kind, TensorBase out, uint64_t seed, uint64_t offset, double p0, double p1, int64_t lo,
                 uint64_t range) except -1:
+    cdef Held held[1]
     cdef tg_array o
     cdef int status
     cdef const tg_kernel_table* table = table_of(out)
@@ -614,12 +693,15 @@ cdef int random(int kind, TensorBase out, uint64_t seed, uint64_t offset, double
                 _random_names[kind], as_device_array(out), seed, offset, lo if kind == 2 else p0, range if kind == 2 else p1))
         return 0
     describe(out, &o)
+    hold(out, &o, &held[0])
     with nogil:
         status = table.random(kind, &o, seed, offset, p0, p1, lo, range)
+    let_go(held, 1)
     return check(status, _random_names[kind], out)
 
 
 cdef int randperm(TensorBase out, uint64_t seed, uint64_t offset) except -1:
+    cdef Held held[1]
     cdef tg_array o
     cdef TensorBase host = out
     if table_of(out) == NULL:       # a shuffle is sequential: the same one is drawn on the CPU
@@ -627,8 +709,10 @@ cdef int randperm(TensorBase out, uint64_t seed, uint64_t offset) except -1:
     describe(host, &o)
     cdef int status
     cdef const tg_kernel_table* table = host.storage.device.table
+    hold(host, &o, &held[0])
     with nogil:
         status = table.randperm(&o, seed, offset)
+    let_go(held, 1)
     check(status, "randperm", out)
     return 0 if host is out else copy(out, host)
 

@@ -123,9 +123,19 @@ cdef inline bint _is_number(object x):
 
 
 cdef object _python_number(object x):
+    """`x` as one of Python's own numbers: a conversion that a class defines runs here and never between a kernel's checks
+    and the kernel."""
     if type(x) is float or type(x) is int or type(x) is bool or type(x) is complex:
         return x
-    return x.item() if hasattr(x, "item") else x
+    if hasattr(x, "item"):
+        x = x.item()
+        if type(x) is float or type(x) is int or type(x) is bool or type(x) is complex:
+            return x
+    if isinstance(x, numbers.Integral):
+        return int(x)
+    if isinstance(x, complex) or (isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real)):
+        return complex(x)
+    return float(x)
 
 
 cdef inline bint _all_exact_ints(object x) noexcept:
@@ -157,10 +167,19 @@ cdef inline bint _fits(int t, object x) noexcept:
     return t == P_ANY
 
 
-cdef inline object _converted(Signature s, int i, object x):
+cdef inline object _converted(Signature s, int i, object x, PyObject** slots):
     if s.takes_none[i] if x is None else _fits(s.types[i], x):
         return x
-    return convert(<Param>s.params[i], x)
+    return _convert_or_release(s, i, x, slots)
+
+
+cdef object _convert_or_release(Signature s, int i, object x, PyObject** slots):
+    """A conversion may run the user's code, which may raise: then nobody else would release the slots."""
+    try:
+        return convert(<Param>s.params[i], x)
+    except BaseException:
+        release(slots, s.n_params)
+        raise
 
 
 cdef object _ints(object x):
@@ -309,7 +328,7 @@ cdef class Signature:
             used = self.varargs
         for i in range(used):
             x = <object>args[i]
-            converted = _converted(self, i, x)
+            converted = _converted(self, i, x, slots)
             if converted is NotImplemented:
                 release(slots, n)
                 if explain:
@@ -355,7 +374,7 @@ cdef class Signature:
                             return False
                         release(slots, self.n_params)
                         raise TypeError(f"{self.name}() got multiple values for argument '{name}'")
-                    converted = _converted(self, i, x)
+                    converted = _converted(self, i, x, slots)
                     if converted is NotImplemented:
                         if not explain:
                             return False

@@ -72,6 +72,8 @@ cdef TensorBase wrap(TensorBase value, int level, int bdim):
     x.wrap.owner = level_at(thread_state(), level)
     x.flags |= WRAPPED
     x.version = value.version
+    if x.version != NULL:       # its owner must live as long: `value` may be given other memory
+        meta_of(x).versions = value.meta.versions if value.meta is not None and value.meta.versions is not None else value.storage
     return x
 
 
@@ -368,7 +370,7 @@ cdef object _by_dims(Overload o, list args, Level level, int depth):
                 v = call2(op_unsqueeze, v, 1)
             shifted.append(v)
         elif isinstance(x, tuple) and len(x) and isinstance((<tuple>x)[0], TensorBase):
-            shifted.append(tuple([_as_batched(item, level, depth) for item in <tuple>x]))
+            shifted.append(tuple([_as_batched(item, level, depth) if isinstance(item, TensorBase) else item for item in <tuple>x]))
         elif p.type == P_DIM or p.type == P_NEW_DIM:
             if x is None:
                 shifted[0] = call2(op_reshape, shifted[0], (level.batch_size, -1))

@@ -77,6 +77,10 @@ cdef extern from "memory.h":
     }
     static inline int tg_is_heap_type(PyObject *o) { return Py_TYPE(o)->tp_flags & Py_TPFLAGS_HEAPTYPE ? 1 : 0; }
     static inline PyObject *tg_type_of(PyObject *o) { return (PyObject *)Py_TYPE(o); }
+    /* numel *= size; 1 where no tensor is that large. */
+    static inline int tg_grows_too_large(int64_t *numel, int64_t size) {
+        return (size < 0) | __builtin_mul_overflow(*numel, size, numel);
+    }
     """
     ctypedef struct tg_memory_stats:
         int64_t live, peak, cached, limit, allocations, system_calls, retries
@@ -100,6 +104,7 @@ cdef extern from "memory.h":
     void tg_guard_layout(object type)
     int tg_is_heap_type(PyObject* o) noexcept
     PyObject* tg_type_of(PyObject* o) noexcept
+    bint tg_grows_too_large(int64_t* numel, int64_t size) noexcept
     void PyObject_GC_UnTrack(PyObject* o)
 
 cdef extern from *:
@@ -446,9 +451,25 @@ cdef void contiguous_strides(int ndim, const int64_t* shape, int64_t* strides) n
             step *= shape[d]
 
 
+cdef int _check_sizes(int ndim, const int64_t* shape) except -1:
+    """Raise unless some size is zero, which makes the number of elements zero whatever the others are."""
+    cdef list sizes = [shape[d] for d in range(ndim)]
+    for size in sizes:
+        if size < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {size}: {sizes}")
+    if 0 not in sizes:
+        raise RuntimeError(f"numel: integer multiplication overflow: no tensor has as many elements as one of shape {sizes}")
+    return 0
+
+
 cdef void set_geometry(TensorBase x, int ndim, const int64_t* shape, const int64_t* strides) except *:
     cdef int64_t numel = 1
     cdef int d
+    for d in range(ndim):       # before anything is changed
+        if tg_grows_too_large(&numel, shape[d]):
+            _check_sizes(ndim, shape)
+            numel = 0
+            break
     if ndim <= INLINE_DIMS:
         x.shape = &x.dims[0]
         x.strides = &x.dims[INLINE_DIMS]
@@ -462,7 +483,6 @@ cdef void set_geometry(TensorBase x, int ndim, const int64_t* shape, const int64
     for d in range(ndim):
         x.shape[d] = shape[d]
         x.strides[d] = strides[d]
-        numel *= shape[d]
     x.numel = numel
     if is_contiguous(ndim, shape, strides):
         x.flags |= CONTIGUOUS
@@ -482,6 +502,11 @@ cdef TensorBase new_tensor(Storage storage, DType dtype, int ndim, const int64_t
     return x
 
 
+cdef int _refuse_size(int ndim, const int64_t* shape) except -1:
+    _check_sizes(ndim, shape)
+    raise RuntimeError(f"Storage size calculation overflowed with sizes={[shape[i] for i in range(ndim)]}")
+
+
 cdef TensorBase empty(int ndim, const int64_t* shape, DType dtype, Device device):
     """An uninitialised, contiguous tensor."""
     cdef TensorBase x
@@ -493,11 +518,10 @@ cdef TensorBase empty(int ndim, const int64_t* shape, DType dtype, Device device
     x.shape = &x.dims[0]
     x.strides = &x.dims[INLINE_DIMS]
     for d in range(ndim - 1, -1, -1):
-        if shape[d] != 0 and numel > (<int64_t>1 << 58) // shape[d]:
-            raise RuntimeError(f"Storage size calculation overflowed with sizes={[shape[i] for i in range(ndim)]}")
+        if tg_grows_too_large(&numel, shape[d]) or numel > <int64_t>1 << 58:
+            _refuse_size(ndim, shape)
         x.shape[d] = shape[d]
         x.strides[d] = step
-        numel *= shape[d]
         if shape[d] > 1:
             step *= shape[d]
     x.ndim, x.numel, x.dtype, x.flags = ndim, numel, dtype, CONTIGUOUS
@@ -516,9 +540,8 @@ cdef TensorBase _empty_big(int ndim, const int64_t* shape, DType dtype, Device d
     if ndim > MAX_DIMS:
         raise RuntimeError(f"tensors have at most {MAX_DIMS} dimensions, got {ndim}")
     for d in range(ndim):
-        if shape[d] != 0 and numel > (<int64_t>1 << 58) // shape[d]:
-            raise RuntimeError(f"Storage size calculation overflowed with sizes={[shape[i] for i in range(ndim)]}")
-        numel *= shape[d]
+        if tg_grows_too_large(&numel, shape[d]) or numel > <int64_t>1 << 58:
+            _refuse_size(ndim, shape)
     contiguous_strides(ndim, shape, strides)
     return new_tensor(new_storage(numel * dtype.itemsize, device), dtype, ndim, shape, strides, 0)
 

@@ -212,6 +212,7 @@ def _convolution(TensorBase input, TensorBase weight, TensorBase bias, stride, p
     else:
         _fill(&c, x, sizes, k, stride, padding, dilation, groups, input.dtype.code)
     to_, from_, by, plus = fused.memory(out), fused.memory(i), fused.memory(w), fused.memory(b)
+    _held = fused.storages((i, w, b))
     with nogil:
         status = fused.fused_of_cpu().conv_input(&c, to_, from_, by, plus) if transposed else \
             fused.fused_of_cpu().conv(&c, to_, from_, by, plus)
@@ -342,6 +343,8 @@ def _convolution_weight(TensorBase grad_output, TensorBase input, kernel, stride
     cdef int status
     if input.dtype is not grad_output.dtype or input.ndim != grad_output.ndim or input.ndim != <int>len(kernel) + 2:
         raise RuntimeError("convolution_weight: expected a gradient and an input of one dtype and rank")
+    if input.dtype.category < CAT_FLOAT:
+        raise NotImplementedError(f"\"convolution\" not implemented for '{spoken(input)}'")
     if len(kernel) not in (1, 2, 3) or any([k < 1 for k in kernel]) or any([s < 1 for s in stride]) or any([d < 1 for d in dilation]) \
             or any([p < 0 for p in padding]):
         raise RuntimeError(f"convolution_weight: invalid geometry: kernel {list(kernel)}, stride {list(stride)}, padding {list(padding)}, "
@@ -367,6 +370,7 @@ def _convolution_weight(TensorBase grad_output, TensorBase input, kernel, stride
     _fill(&c, xs, ys, sizes, stride, padding, dilation, groups, input.dtype.code)
     y, x = fused.packed(grad_output), fused.packed(input)
     o, g, i = fused.memory(out), fused.memory(y), fused.memory(x)
+    _held = fused.storages((y, x))
     with nogil:
         status = fused.fused_of_cpu().conv_weight(&c, o, g, i)
     fused.settle(status, "convolution", input)

@@ -484,12 +484,18 @@ def _resize(TensorBase self, size, memory_format):
     cdef int64_t strides[64]
     cdef int64_t numel = 1, step = 1
     cdef int i
+    cdef object count = 1               # no C number: it may exceed any
     cdef TensorBase bigger, flat
+    if len(size) > 64:
+        raise RuntimeError(f"tensors have at most 64 dimensions, got {len(size)}")
     for i in range(len(size)):
         if size[i] < 0:
             raise RuntimeError(f"resize_: negative dimension {size[i]} in {list(size)}")
         shape[i] = size[i]
-        numel *= shape[i]
+        count *= size[i]
+    if count > <int64_t>1 << 58 or self.offset > <int64_t>1 << 58:
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(size)}")
+    numel = count
     if self.flags & REQUIRES_GRAD:
         raise RuntimeError("cannot resize variables that require grad")
     for i in range(<int>len(size) - 1, -1, -1):

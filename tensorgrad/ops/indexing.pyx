@@ -51,6 +51,10 @@ cdef object _index_tensor(object item, TensorBase x):
     return t
 
 
+cdef object _plain_index(object x):
+    return None if x is None else py_operator.index(x)
+
+
 cdef tuple _view_part(TensorBase x, object items):
     """Apply ints, slices, None and ...; returns (view, list of index tensors or None for each dimension)."""
     cdef TensorBase result = x
@@ -61,6 +65,11 @@ cdef tuple _view_part(TensorBase x, object items):
     items = list(items)
     for i, item in enumerate(items):
         if item is None or isinstance(item, (bool, int, slice)):
+            # what an __index__ may do to `x` is done before any of it is looked at
+            if isinstance(item, slice):
+                items[i] = slice(_plain_index(item.start), _plain_index(item.stop), _plain_index(item.step))
+            elif isinstance(item, int) and not isinstance(item, bool):
+                items[i] = int(item)
             taken += not (item is None or isinstance(item, bool))
         elif item is Ellipsis:
             dots += 1
@@ -101,11 +110,10 @@ cdef tuple _view_part(TensorBase x, object items):
                 raise IndexError(f"index {item} is out of bounds for dimension {dim} with size {size}")
             result = select(result, dim, item)
         elif isinstance(item, slice):
-            step = 1 if item.step is None else py_operator.index(item.step)
+            step = 1 if item.step is None else item.step
             if step <= 0:
                 raise ValueError("step must be greater than zero")
-            start = None if item.start is None else py_operator.index(item.start)
-            stop = None if item.stop is None else py_operator.index(item.stop)
+            start, stop = item.start, item.stop
             if not (start in (None, 0) and stop is None and step == 1):
                 result = slice_(result, dim, start, stop, step)
             indices.append(None)
@@ -563,10 +571,15 @@ cdef TensorBase _as_vector(TensorBase x):
 
 cdef int _check_ranks(str name, TensorBase x, int dim, TensorBase index, TensorBase src) except -1:
     cdef int d
+    if src is not None and max(index.ndim, 1) != max(src.ndim, 1):
+        raise RuntimeError(f"Index tensor must have the same number of dimensions as src tensor ({name}: {index.ndim} and {src.ndim})")
+    if src is not None and (index.ndim == 0 or src.ndim == 0) and index.numel > src.numel:
+        raise RuntimeError(f"Expected index {list(shape_tuple(index))} to be no larger than src {list(shape_tuple(src))} in every "
+                           f"dimension ({name})")
     if max(index.ndim, 1) != max(x.ndim, 1):
         raise RuntimeError(f"Index tensor must have the same number of dimensions as {'self' if src is not None else 'input'} tensor "
                            f"({name}: {index.ndim} and {x.ndim})")
-    for d in range(x.ndim):
+    for d in range(max(x.ndim, index.ndim)):
         if d != dim and index.ndim and index.shape[d] > x.shape[d]:
             raise RuntimeError(f"Size does not match at dimension {d} expected index {list(shape_tuple(index))} to be no larger than "
                                f"self {list(shape_tuple(x))} apart from dimension {dim} ({name})")

@@ -432,6 +432,8 @@ cdef bint _is_fusable(TensorBase self, TensorBase target, TensorBase weight, int
 
 cdef int _describe_classes(tg_classes* c, TensorBase self, TensorBase target, TensorBase weight, ignore_index, double smoothing) except -1:
     cdef int dim = 1 if self.ndim > 1 else 0, d
+    if self.ndim == 0:
+        raise RuntimeError("cross_entropy: expected an input of at least one dimension")
     c.outer = self.shape[0] if dim else 1
     c.n, c.inner = self.shape[dim], 1
     for d in range(dim + 1, self.ndim):
@@ -464,6 +466,7 @@ def _class_entropy(TensorBase self, TensorBase target, TensorBase weight, int re
     counts = empty(target.ndim, target.shape, self.dtype, self.storage.device)
     lse = empty(target.ndim, target.shape, self.dtype, self.storage.device)
     l, k, e, i = fused.memory(loss), fused.memory(counts), fused.memory(lse), fused.memory(x)
+    _held = fused.storages((x, classes, w))
     with nogil:
         status = fused.fused_of_cpu().cross_entropy(&c, l, k, e, i, &bad)
     if status == TG_BAD_INDEX:
@@ -490,9 +493,14 @@ def _class_entropy_vjp(TensorBase grad, TensorBase self, TensorBase target, Tens
     x, classes, w = fused.packed(self), _packed_classes(target), None if weight is None else fused.packed(weight)
     _describe_classes(&c, self, classes, w, ignore_index, label_smoothing)
     g = fused.packed(grad)
+    fused.expect("cross_entropy_backward", classes, c.outer * c.inner, dtype_of(TG_I64))
+    fused.expect("cross_entropy_backward", log_sums, c.outer * c.inner, self.dtype)
+    fused.expect("cross_entropy_backward", w, c.n, self.dtype)
+    fused.expect("cross_entropy_backward", g, 1 if g.numel == 1 else c.outer * c.inner, self.dtype)
     step = 0 if g.ndim < target.ndim or g.numel == 1 else 1
     out = empty(self.ndim, self.shape, self.dtype, self.storage.device)
     o, p, i, e = fused.memory(out), fused.memory(g), fused.memory(x), fused.memory(log_sums)
+    _held = fused.storages((x, classes, w, g, log_sums))
     with nogil:
         status = fused.fused_of_cpu().cross_entropy_backward(&c, o, p, step, i, e)
     fused.settle(status, "cross_entropy_backward", self)

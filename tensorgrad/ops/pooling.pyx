@@ -159,6 +159,7 @@ def _max_pool(TensorBase self, Windows windows not None):
     out, indices = _new(x, windows, windows.out, x.dtype), _new(x, windows, windows.out, dtype_of(TG_I64))
     c.planes, c.dtype = _planes(x, <int>len(windows.sizes)), x.dtype.code
     o, where, i = fused.memory(out), <int64_t*>fused.memory(indices), fused.memory(x)
+    _held = fused.storages((x,))
     if out.numel:
         with nogil:
             status = fused.fused_of_cpu().max_pool(&c, o, where, i)
@@ -225,6 +226,7 @@ def _pool_scatter(TensorBase grad_output, TensorBase indices, sizes):
     o, from_, where = fused.memory(out), fused.memory(g), <int64_t*>fused.memory(i)
     if i.numel != g.numel:
         raise RuntimeError(f"pooling: indices of shape {list((<object>indices).shape)} for values of shape {list((<object>g).shape)}")
+    _held = fused.storages((g, i))
     with nogil:
         status = fused.fused_of_cpu().max_pool_backward(code, planes, size, pooled, o, from_, where)
     if status == TG_BAD_INDEX:
@@ -269,6 +271,7 @@ def _mean_by(TensorBase self, Windows windows not None, bint backward):
     out = _new(x, windows, windows.sizes if backward else windows.out, x.dtype)
     c.planes, c.dtype = _planes(x, <int>len(windows.sizes)), x.dtype.code
     o, i = fused.memory(out), fused.memory(x)
+    _held = fused.storages((x,))
     if out.numel:
         with nogil:
             status = fused.fused_of_cpu().avg_pool_backward(&c, o, i) if backward else fused.fused_of_cpu().avg_pool(&c, o, i)
@@ -362,6 +365,8 @@ def _geometry(self, n, name, kernel_size, stride, padding, dilation, ceil_mode, 
     if any([o < 1 for o in out]):
         raise RuntimeError(f"Given input size: ({'x'.join(map(str, self.shape[self.ndim - n - 1:]))}). Calculated output size: "
                            f"({'x'.join(map(str, [self.shape[self.ndim - n - 1], *out]))}). Output size is too small ({name})")
+    if any([o > 1 << 24 for o in out]):
+        raise RuntimeError(f"{name}: an output of {out} exceeds the {1 << 24} windows that a dimension may have")
     return _windows(sizes, kernel, stride, padding, dilation, bool(ceil_mode), bool(count_include_pad), override)
 
 

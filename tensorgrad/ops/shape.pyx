@@ -30,6 +30,15 @@ clone, roll, packed_clone, view_as_real = (handle(n) for n in ("clone", "roll", 
 real_copy, imag_copy = handle("_real"), handle("_imag")
 
 
+cdef extern from *:
+    """
+    #define tg_mul_overflows(a, b, result) __builtin_mul_overflow((int64_t)(a), (int64_t)(b), result)
+    #define tg_add_overflows(a, b, result) __builtin_add_overflow((int64_t)(a), (int64_t)(b), result)
+    """
+    bint tg_mul_overflows(int64_t a, int64_t b, int64_t* result) noexcept
+    bint tg_add_overflows(int64_t a, int64_t b, int64_t* result) noexcept
+
+
 cdef TensorBase strided(TensorBase x, list shape, list strides, int64_t offset):
     """A view of x's memory."""
     cdef int64_t s[64]
@@ -68,6 +77,7 @@ cdef list strides_of(TensorBase x):
 cdef int infer_sizes(object size, int64_t numel, int64_t* shape) except -1:
     """The shape with a -1 resolved, or PyTorch's error; returns its length."""
     cdef int64_t known = 1
+    cdef bint fits = True, is_empty = False
     cdef int unknown = -1, i, n = read_sizes(size, shape)
     for i in range(n):
         if shape[i] == -1:
@@ -77,7 +87,12 @@ cdef int infer_sizes(object size, int64_t numel, int64_t* shape) except -1:
         elif shape[i] < 0:
             raise RuntimeError(f"invalid shape dimension {shape[i]}")
         else:
-            known *= shape[i]
+            is_empty |= shape[i] == 0
+            fits &= not tg_mul_overflows(known, shape[i], &known)
+    if is_empty:
+        known = 0
+    elif not fits:
+        raise RuntimeError(f"shape '{list(size)}' is invalid for input of size {numel}")
     if unknown >= 0 and known == 0 and numel == 0:
         raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {list(size)} because the unspecified dimension size "
                            "-1 can be any value and is ambiguous")
@@ -272,6 +287,8 @@ cdef object _expand(PyObject** a):
             strides[d] = 0
             continue
         n = self.shape[d - shift]
+        if shape[d] < -1:
+            raise RuntimeError(f"expand(): negative size {shape[d]} at dimension {d}; -1 keeps the size, any other must not be negative")
         if shape[d] == -1:
             shape[d] = n
         if n == shape[d]:
@@ -518,6 +535,8 @@ cdef TensorBase selected(TensorBase self, int dim, int64_t index):
     cdef int d, n = 0
     if self.ndim == 0:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    if dim < 0 or dim >= self.ndim:
+        raise IndexError(f"Dimension out of range (expected to be in range of [0, {self.ndim - 1}], but got {dim})")
     size = self.shape[dim]
     if index < -size or index >= size:
         raise IndexError(f"select(): index {index} out of range for tensor of size {sizes_of(self)} at dimension {dim}")
@@ -542,10 +561,8 @@ operator("select(Tensor self, Dim dim, int index)", native(_select), view=True,
 
 cdef TensorBase zeros_for(TensorBase grad, object shape):
     cdef int64_t s[64]
-    cdef int i
-    for i in range(len(shape)):
-        s[i] = shape[i]
-    cdef TensorBase x = empty(<int>len(shape), s, grad.dtype, grad.storage.device)
+    cdef int n = read_sizes(tuple(shape), s)
+    cdef TensorBase x = empty(n, s, grad.dtype, grad.storage.device)
     primitives.fill(x, 0)
     return x
 
@@ -578,12 +595,14 @@ cdef TensorBase part(TensorBase self, int dim, int64_t start, int64_t end, int64
         raise RuntimeError("slice() cannot be applied to a 0-dim tensor.")
     if step <= 0:
         raise RuntimeError("slice step must be positive")
+    if dim < 0 or dim >= self.ndim:
+        raise IndexError(f"Dimension out of range (expected to be in range of [0, {self.ndim - 1}], but got {dim})")
     size = self.shape[dim]
     start = min(max(start + size if start < 0 else start, 0), size)
     end = min(max(end + size if end < 0 else end, 0), size)
     memcpy(shape, self.shape, self.ndim * sizeof(int64_t))
     memcpy(strides, self.strides, self.ndim * sizeof(int64_t))
-    shape[dim] = (end - start + step - 1) // step if end > start else 0
+    shape[dim] = 1 + (end - start - 1) // step if end > start else 0
     strides[dim] *= step
     return new_tensor(self.storage, self.dtype, self.ndim, shape, strides, self.offset + (start * self.strides[dim] if size else 0))
 
@@ -632,7 +651,7 @@ cdef object _narrow(PyObject** a):
         raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
     if start < 0:
         start += size
-    if start + length > size:
+    if length > size - start:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
     return sliced(self, dim, start, start + length)
 
@@ -661,7 +680,10 @@ cdef object _split_with_sizes(PyObject** a):
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     for size in <tuple>a[1]:
         n = size
-        start += n if n >= 0 else self.shape[dim] + 1
+        if n < 0 or n > self.shape[dim] - start:
+            start = -1
+            break
+        start += n
     if start != self.shape[dim]:
         raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {self.shape[dim]} (input tensor's size at "
                            f"dimension {dim}), but got split_sizes={list(<tuple>a[1])}")
@@ -741,6 +763,8 @@ def _tensor_split(self, n, dim):
 
 # ---- diagonals ------------------------------------------------------------------------------------------------
 def _diagonal(TensorBase self, int64_t offset, int dim1, int dim2):
+    if not (0 <= dim1 < self.ndim and 0 <= dim2 < self.ndim):
+        raise IndexError(f"Dimension out of range (expected to be in range of [0, {self.ndim - 1}], but got {(dim1, dim2)})")
     if dim1 == dim2:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     cdef list shape = sizes_of(self), strides = strides_of(self)
@@ -804,7 +828,7 @@ def _diag_embed(self, offset, dim1, dim2):
 # ---- arbitrary strides ------------------------------------------------------------------------------------------
 def _as_strided(TensorBase self, size, stride, storage_offset):
     cdef int64_t offset = self.offset if storage_offset is None else storage_offset
-    cdef int64_t high = offset
+    cdef object high = offset           # no C number: it may exceed any
     cdef bint is_empty = False
     if len(size) != len(stride):
         raise RuntimeError("mismatch in length of strides and shape")
@@ -815,9 +839,10 @@ def _as_strided(TensorBase self, size, stride, storage_offset):
             raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
         is_empty |= n == 0
         high += (n - 1) * s
-    if offset < 0 or (not is_empty and (high + 1) * self.dtype.itemsize > self.storage.length):
+    if offset < 0 or (not is_empty and (high + 1) * <object>self.dtype.itemsize > self.storage.length):
         raise RuntimeError(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
-                           f"{self.dtype.itemsize} requiring a storage size of {(high + 1) * self.dtype.itemsize} are out of bounds "
+                           f"{self.dtype.itemsize} requiring a storage size of {(high + 1) * <object>self.dtype.itemsize} are out of "
+                           f"bounds "
                            f"for storage of size {self.storage.length}")
     return strided(self, list(size), list(stride), offset)
 
@@ -884,7 +909,8 @@ cdef TensorBase joined(tuple tensors, int dim):
         if x.storage.device is not first.storage.device:
             raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, "
                                f"{first.storage.device} and {x.storage.device}! (cat)")
-        shape[dim] += x.shape[dim]
+        if tg_add_overflows(shape[dim], x.shape[dim], &shape[dim]):
+            raise RuntimeError(f"cat(): the sizes along dimension {dim} add up to more than a tensor can have")
         parts.append(x)
     if first is None:
         first = tensors[0]

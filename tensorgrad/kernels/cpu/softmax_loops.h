@@ -227,7 +227,7 @@ TG_CLONES static void TG_OF(tg_cross_entropy_backward)(const tg_classes *c, T *r
         int64_t t = c->target[at], row = at / inner, column = at - row * inner;
         const T *restrict x = in + row * n * inner + column;
         T *restrict d = out + row * n * inner + column;
-        if (t == c->ignore_index) {
+        if (t == c->ignore_index || t < 0 || t >= n) { /* `.data` may have changed what the forward pass has checked */
             for (int64_t k = 0; k < n; k++) d[k * inner] = 0;
             continue;
         }
