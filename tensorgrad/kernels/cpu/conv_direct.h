@@ -102,12 +102,12 @@ typedef struct {
             }                                                                                                    \
     }                                                                                                            \
     static void tg_direct_weights_##NAME(const tg_direct *d, int64_t groups, T *w, const T *y, const T *x, T *scratch, int64_t top, \
-                                         int64_t left, int64_t height, int64_t width, int64_t images) {          \
+                                         int64_t left, int64_t height, int64_t width, int64_t begin, int64_t end) { \
         int64_t n = 64 / (int64_t)sizeof(T), line = (d->width + n - 1) / n * n, weights = d->outs * d->ins * d->kh * d->kw; \
         int64_t blocks = (d->outs + TG_DIRECT_BLOCK - 1) / TG_DIRECT_BLOCK * TG_DIRECT_BLOCK;                    \
         T *lines = scratch + groups * weights * n, *padded = lines + blocks * d->height * line;                  \
         memset(scratch, 0, (size_t)(padded - scratch + d->ins * d->rows * d->pitch) * sizeof(T));                \
-        for (int64_t image = 0; image < images * groups; image++) {                                              \
+        for (int64_t image = begin * groups; image < end * groups; image++) {                                    \
             for (int64_t k = 0; k < d->ins; k++)                                                                 \
                 for (int64_t i = 0; i < height; i++)                                                             \
                     memcpy(padded + (k * d->rows + i + top) * d->pitch + left,                                   \
@@ -146,9 +146,9 @@ static int tg_conv_is_direct(const tg_conv *c, int backward, tg_direct *d, int64
     return 1;
 }
 
-/* out += the convolution of `from`, both images. */
+/* out += the convolution of `from`, for images begin..end of both. */
 static int tg_conv_directly(const tg_conv *c, const tg_direct *d, int backward, int64_t top, int64_t left, char *out, const char *from,
-                            const char *w) {
+                            const char *w, int64_t begin, int64_t end) {
     const int64_t *size = backward ? c->out : c->in;
     int64_t blocks = (d->outs + TG_DIRECT_BLOCK - 1) / TG_DIRECT_BLOCK * TG_DIRECT_BLOCK;
     int64_t n = c->groups * blocks * d->ins * d->kh * d->kw + d->ins * d->rows * d->pitch;
@@ -156,16 +156,17 @@ static int tg_conv_directly(const tg_conv *c, const tg_direct *d, int backward, 
     if (!scratch) return TG_NO_MEMORY;
     if (c->dtype == TG_F32)
         tg_direct_images_f32(d, c->groups, backward, (float *)out, (const float *)from, (const float *)w, (float *)scratch, top, left,
-                             size[1], size[2], 0, c->batch);
+                             size[1], size[2], begin, end);
     else
         tg_direct_images_f64(d, c->groups, backward, (double *)out, (const double *)from, (const double *)w, (double *)scratch, top, left,
-                             size[1], size[2], 0, c->batch);
+                             size[1], size[2], begin, end);
     free(scratch);
     return TG_OK;
 }
 
-/* w = the gradient of the weight. */
-static int tg_conv_weight_directly(const tg_conv *c, const tg_direct *d, int64_t top, int64_t left, char *w, const char *y, const char *x) {
+/* w = the gradient of the weight, as far as images begin..end go. */
+static int tg_conv_weight_directly(const tg_conv *c, const tg_direct *d, int64_t top, int64_t left, char *w, const char *y, const char *x,
+                                   int64_t begin, int64_t end) {
     int64_t lanes = 64 / tg_itemsize(c->dtype), line = (d->width + lanes - 1) / lanes * lanes;
     int64_t blocks = (d->outs + TG_DIRECT_BLOCK - 1) / TG_DIRECT_BLOCK * TG_DIRECT_BLOCK;
     int64_t n = c->groups * d->outs * d->ins * d->kh * d->kw * lanes + blocks * d->height * line + d->ins * d->rows * d->pitch;
@@ -173,10 +174,10 @@ static int tg_conv_weight_directly(const tg_conv *c, const tg_direct *d, int64_t
     if (!scratch) return TG_NO_MEMORY;
     if (c->dtype == TG_F32)
         tg_direct_weights_f32(d, c->groups, (float *)w, (const float *)y, (const float *)x, (float *)scratch, top, left, c->in[1], c->in[2],
-                              c->batch);
+                              begin, end);
     else
         tg_direct_weights_f64(d, c->groups, (double *)w, (const double *)y, (const double *)x, (double *)scratch, top, left, c->in[1],
-                              c->in[2], c->batch);
+                              c->in[2], begin, end);
     free(scratch);
     return TG_OK;
 }

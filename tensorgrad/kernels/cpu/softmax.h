@@ -5,6 +5,9 @@
 #include <math.h>
 #include "array.h"
 #include "fused_table.h"
+#include "thread_pool.h"
+
+enum { TG_FUSED_GRAIN = 1 << 13 }; /* elements that a thread takes at once at least: some 5 us */
 
 /* exp(x) in code that a compiler vectorises: 2^k by the exponent's bits, e^r by a polynomial for
  * |r| <= log(2) / 2 (Cephes for float, Taylor's to degree 13 for double). Results below the smallest
@@ -74,48 +77,101 @@ static inline __attribute__((always_inline)) double tg_row_exp(double x) {
 #undef TG_LOG
 #undef TG_BITS
 
-static int tg_softmax(int logarithm, int dtype, char *out, const char *x, int64_t outer, int64_t n, int64_t inner) {
-    if (dtype != TG_F32 && dtype != TG_F64) return TG_NO_KERNEL;
-    if (dtype == TG_F32 && inner == 1)
-        tg_softmax_rows_f32(logarithm, (float *)out, (const float *)x, 0, outer, n);
-    else if (dtype == TG_F32)
-        tg_softmax_columns_f32(logarithm, (float *)out, (const float *)x, 0, outer, n, inner);
-    else if (inner == 1)
-        tg_softmax_rows_f64(logarithm, (double *)out, (const double *)x, 0, outer, n);
+/* ---- shared between threads: rows, or tiles of columns, each of which is computed by itself ---- */
+typedef struct {
+    int logarithm, dtype;
+    char *out;
+    const char *x, *y; /* forward: the input; backward: the gradient and the result */
+    int64_t n, inner;
+} tg_softmax_job;
+
+/* How many parts of the work a thread takes at once, if one part is `elements` long. */
+static inline int64_t tg_fused_grain(int64_t elements) { return 1 + TG_FUSED_GRAIN / (elements ? elements : 1); }
+
+static void tg_softmax_part(void *context, int64_t begin, int64_t end) {
+    const tg_softmax_job *j = (const tg_softmax_job *)context;
+    if (j->dtype == TG_F32 && j->inner == 1)
+        tg_softmax_rows_f32(j->logarithm, (float *)j->out, (const float *)j->x, begin, end, j->n);
+    else if (j->dtype == TG_F32)
+        tg_softmax_columns_f32(j->logarithm, (float *)j->out, (const float *)j->x, begin, end, j->n, j->inner);
+    else if (j->inner == 1)
+        tg_softmax_rows_f64(j->logarithm, (double *)j->out, (const double *)j->x, begin, end, j->n);
     else
-        tg_softmax_columns_f64(logarithm, (double *)out, (const double *)x, 0, outer, n, inner);
+        tg_softmax_columns_f64(j->logarithm, (double *)j->out, (const double *)j->x, begin, end, j->n, j->inner);
+}
+
+static void tg_softmax_backward_part(void *context, int64_t begin, int64_t end) {
+    const tg_softmax_job *j = (const tg_softmax_job *)context;
+    if (j->dtype == TG_F32 && j->inner == 1)
+        tg_softmax_backward_rows_f32(j->logarithm, (float *)j->out, (const float *)j->x, (const float *)j->y, begin, end, j->n);
+    else if (j->dtype == TG_F32)
+        tg_softmax_backward_columns_f32(j->logarithm, (float *)j->out, (const float *)j->x, (const float *)j->y, begin, end, j->n, j->inner);
+    else if (j->inner == 1)
+        tg_softmax_backward_rows_f64(j->logarithm, (double *)j->out, (const double *)j->x, (const double *)j->y, begin, end, j->n);
+    else
+        tg_softmax_backward_columns_f64(j->logarithm, (double *)j->out, (const double *)j->x, (const double *)j->y, begin, end, j->n,
+                                        j->inner);
+}
+
+static int tg_softmax_share(tg_softmax_job *j, tg_range_function part, int64_t outer) {
+    const int64_t tile = TG_INNER_TILE_f32, tiles = (j->inner + tile - 1) / tile;
+    if (j->dtype != TG_F32 && j->dtype != TG_F64) return TG_NO_KERNEL;
+    tg_parallel_for(outer * tiles, tg_fused_grain(j->n * (j->inner < tile ? j->inner : tile)), part, j);
     return TG_OK;
+}
+
+static int tg_softmax(int logarithm, int dtype, char *out, const char *x, int64_t outer, int64_t n, int64_t inner) {
+    tg_softmax_job job = {logarithm, dtype, out, x, NULL, n, inner};
+    return tg_softmax_share(&job, tg_softmax_part, outer);
 }
 
 static int tg_softmax_backward(int logarithm, int dtype, char *out, const char *grad, const char *y, int64_t outer, int64_t n,
                                int64_t inner) {
-    if (dtype != TG_F32 && dtype != TG_F64) return TG_NO_KERNEL;
-    if (dtype == TG_F32 && inner == 1)
-        tg_softmax_backward_rows_f32(logarithm, (float *)out, (const float *)grad, (const float *)y, 0, outer, n);
-    else if (dtype == TG_F32)
-        tg_softmax_backward_columns_f32(logarithm, (float *)out, (const float *)grad, (const float *)y, 0, outer, n, inner);
-    else if (inner == 1)
-        tg_softmax_backward_rows_f64(logarithm, (double *)out, (const double *)grad, (const double *)y, 0, outer, n);
+    tg_softmax_job job = {logarithm, dtype, out, grad, y, n, inner};
+    return tg_softmax_share(&job, tg_softmax_backward_part, outer);
+}
+
+typedef struct {
+    const tg_classes *c;
+    char *loss, *counts;
+    const char *x, *grad;
+    char *lse;
+    int64_t grad_stride, *bad;
+    int status;
+} tg_classes_job;
+
+static void tg_cross_entropy_part(void *context, int64_t begin, int64_t end) {
+    tg_classes_job *j = (tg_classes_job *)context;
+    int64_t bad = 0;
+    int status = j->c->dtype == TG_F32
+        ? tg_cross_entropy_f32(j->c, (float *)j->loss, (float *)j->counts, (float *)j->lse, (const float *)j->x, begin, end, &bad)
+        : tg_cross_entropy_f64(j->c, (double *)j->loss, (double *)j->counts, (double *)j->lse, (const double *)j->x, begin, end, &bad);
+    if (status == TG_OK) return;
+    __atomic_store_n(j->bad, bad, __ATOMIC_RELAXED);
+    __atomic_store_n(&j->status, status, __ATOMIC_RELAXED);
+}
+
+static void tg_cross_entropy_backward_part(void *context, int64_t begin, int64_t end) {
+    const tg_classes_job *j = (const tg_classes_job *)context;
+    if (j->c->dtype == TG_F32)
+        tg_cross_entropy_backward_f32(j->c, (float *)j->loss, (const float *)j->grad, j->grad_stride, (const float *)j->x,
+                                      (const float *)j->lse, begin, end);
     else
-        tg_softmax_backward_columns_f64(logarithm, (double *)out, (const double *)grad, (const double *)y, 0, outer, n, inner);
-    return TG_OK;
+        tg_cross_entropy_backward_f64(j->c, (double *)j->loss, (const double *)j->grad, j->grad_stride, (const double *)j->x,
+                                      (const double *)j->lse, begin, end);
 }
 
 static int tg_cross_entropy(const tg_classes *c, char *loss, char *counts, char *lse, const char *x, int64_t *bad) {
-    if (c->dtype == TG_F32)
-        return tg_cross_entropy_f32(c, (float *)loss, (float *)counts, (float *)lse, (const float *)x, 0, c->outer, bad);
-    if (c->dtype == TG_F64)
-        return tg_cross_entropy_f64(c, (double *)loss, (double *)counts, (double *)lse, (const double *)x, 0, c->outer, bad);
-    return TG_NO_KERNEL;
+    tg_classes_job job = {c, loss, counts, x, NULL, lse, 0, bad, TG_OK};
+    if (c->dtype != TG_F32 && c->dtype != TG_F64) return TG_NO_KERNEL;
+    tg_parallel_for(c->outer, tg_fused_grain(c->n * c->inner), tg_cross_entropy_part, &job);
+    return job.status;
 }
 
 static int tg_cross_entropy_backward(const tg_classes *c, char *out, const char *grad, int64_t grad_stride, const char *x, const char *lse) {
-    if (c->dtype == TG_F32)
-        tg_cross_entropy_backward_f32(c, (float *)out, (const float *)grad, grad_stride, (const float *)x, (const float *)lse, 0, c->outer);
-    else if (c->dtype == TG_F64)
-        tg_cross_entropy_backward_f64(c, (double *)out, (const double *)grad, grad_stride, (const double *)x, (const double *)lse, 0, c->outer);
-    else
-        return TG_NO_KERNEL;
+    tg_classes_job job = {c, out, NULL, x, grad, (char *)lse, grad_stride, NULL, TG_OK};
+    if (c->dtype != TG_F32 && c->dtype != TG_F64) return TG_NO_KERNEL;
+    tg_parallel_for(c->outer, tg_fused_grain(c->n * c->inner), tg_cross_entropy_backward_part, &job);
     return TG_OK;
 }
 

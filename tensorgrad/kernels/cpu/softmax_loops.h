@@ -108,26 +108,31 @@ static inline __attribute__((always_inline)) void TG_OF(tg_column_sums)(T *restr
     }
 }
 
+/* The columns' part begin..end counts tiles of at most INNER columns, row by row: threads may share one row. */
+#define TG_COLUMN_TILES(BODY)                                                                                    \
+    const int64_t tiles = (inner + INNER - 1) / INNER;                                                           \
+    for (int64_t unit = begin; unit < end; unit++) {                                                             \
+        const int64_t j0 = unit % tiles * INNER, m = inner - j0 < INNER ? inner - j0 : INNER;                    \
+        const int64_t at = unit / tiles * n * inner + j0;                                                        \
+        BODY                                                                                                     \
+    }
+
 TG_CLONES static void TG_OF(tg_softmax_columns)(int logarithm, T *restrict out, const T *restrict in, int64_t begin, int64_t end, int64_t n,
                                                 int64_t inner) {
     T top[INNER], sum[INNER];
-    for (int64_t row = begin; row < end; row++) {
-        for (int64_t j0 = 0; j0 < inner; j0 += INNER) {
-            int64_t m = inner - j0 < INNER ? inner - j0 : INNER;
-            const T *restrict x = in + row * n * inner + j0;
-            T *restrict y = out + row * n * inner + j0;
-            TG_OF(tg_column_sums)(top, sum, logarithm ? NULL : y, x, n, inner, m);
-            if (logarithm) {
-                for (int64_t j = 0; j < m; j++) sum[j] = TG_LOG(sum[j]);
-                for (int64_t i = 0; i < n; i++)
-                    for (int64_t j = 0; j < m; j++) y[i * inner + j] = x[i * inner + j] - top[j] - sum[j];
-            } else {
-                for (int64_t j = 0; j < m; j++) sum[j] = 1 / sum[j];
-                for (int64_t i = 0; i < n; i++)
-                    for (int64_t j = 0; j < m; j++) y[i * inner + j] *= sum[j];
-            }
-        }
-    }
+    TG_COLUMN_TILES(
+        const T *restrict x = in + at;
+        T *restrict y = out + at;
+        TG_OF(tg_column_sums)(top, sum, logarithm ? NULL : y, x, n, inner, m);
+        if (logarithm) {
+            for (int64_t j = 0; j < m; j++) sum[j] = TG_LOG(sum[j]);
+            for (int64_t i = 0; i < n; i++)
+                for (int64_t j = 0; j < m; j++) y[i * inner + j] = x[i * inner + j] - top[j] - sum[j];
+        } else {
+            for (int64_t j = 0; j < m; j++) sum[j] = 1 / sum[j];
+            for (int64_t i = 0; i < n; i++)
+                for (int64_t j = 0; j < m; j++) y[i * inner + j] *= sum[j];
+        })
 }
 
 /* y (g - sum(g y)), or g - exp(y) sum(g) from the logarithm. */
@@ -149,27 +154,25 @@ TG_CLONES static void TG_OF(tg_softmax_backward_rows)(int logarithm, T *restrict
 TG_CLONES static void TG_OF(tg_softmax_backward_columns)(int logarithm, T *restrict out, const T *restrict grad, const T *restrict output,
                                                          int64_t begin, int64_t end, int64_t n, int64_t inner) {
     T sum[INNER];
-    for (int64_t row = begin; row < end; row++) {
-        for (int64_t j0 = 0; j0 < inner; j0 += INNER) {
-            int64_t m = inner - j0 < INNER ? inner - j0 : INNER, at = row * n * inner + j0;
-            const T *restrict g = grad + at, *restrict y = output + at;
-            T *restrict d = out + at;
-            for (int64_t j = 0; j < m; j++) sum[j] = 0;
-            for (int64_t i = 0; i < n; i++) {
-                if (logarithm)
-                    for (int64_t j = 0; j < m; j++) sum[j] += g[i * inner + j];
-                else
-                    for (int64_t j = 0; j < m; j++) sum[j] += g[i * inner + j] * y[i * inner + j];
-            }
-            for (int64_t i = 0; i < n; i++) {
-                if (logarithm)
-                    for (int64_t j = 0; j < m; j++) d[i * inner + j] = g[i * inner + j] - TG_EXP(y[i * inner + j]) * sum[j];
-                else
-                    for (int64_t j = 0; j < m; j++) d[i * inner + j] = y[i * inner + j] * (g[i * inner + j] - sum[j]);
-            }
+    TG_COLUMN_TILES(
+        const T *restrict g = grad + at;
+        const T *restrict y = output + at;
+        T *restrict d = out + at;
+        for (int64_t j = 0; j < m; j++) sum[j] = 0;
+        for (int64_t i = 0; i < n; i++) {
+            if (logarithm)
+                for (int64_t j = 0; j < m; j++) sum[j] += g[i * inner + j];
+            else
+                for (int64_t j = 0; j < m; j++) sum[j] += g[i * inner + j] * y[i * inner + j];
         }
-    }
+        for (int64_t i = 0; i < n; i++) {
+            if (logarithm)
+                for (int64_t j = 0; j < m; j++) d[i * inner + j] = g[i * inner + j] - TG_EXP(y[i * inner + j]) * sum[j];
+            else
+                for (int64_t j = 0; j < m; j++) d[i * inner + j] = y[i * inner + j] * (g[i * inner + j] - sum[j]);
+        })
 }
+#undef TG_COLUMN_TILES
 
 /* lse = log(sum(exp(x))) of each row or column. */
 TG_CLONES static void TG_OF(tg_log_sums)(T *restrict lse, const T *restrict in, int64_t begin, int64_t end, int64_t n, int64_t inner) {
