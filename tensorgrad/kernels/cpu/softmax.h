@@ -13,7 +13,7 @@ enum { TG_FUSED_GRAIN = 1 << 13 }; /* elements that a thread takes at once at le
  * |r| <= log(2) / 2 (Cephes for float, Taylor's to degree 13 for double). Results below the smallest
  * normal number are 0, for which a sum of exponentials has no use; above it is infinite. */
 static inline __attribute__((always_inline)) float tg_row_expf(float x) {
-    union { float f; int32_t i; } scale;
+    union { float f; uint32_t i; } scale;
     float y = x < -86.9f ? -86.9f : x > 88.7f ? 88.7f : x;
     float shifted = y * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: the sum's last bit counts ones */
     float k = shifted - 12582912.0f, r = y - k * 0.693359375f + k * 2.12194440e-4f;
@@ -27,11 +27,29 @@ static inline __attribute__((always_inline)) float tg_row_expf(float x) {
     scale.f = shifted;
     scale.i = (scale.i - 0x4b400000 + 126) << 23; /* half of 2^k, which itself may be too large */
     p = p * scale.f * 2.0f;
-    return x < -86.9f ? 0.0f : x > 88.73f ? INFINITY : x != x ? x : p;
+    return x < -86.9f ? 0.0f : x > 88.73f ? INFINITY : p; /* of what is not a number, p is none either */
+}
+
+/* The same for x <= 0, or hardly more. */
+static inline __attribute__((always_inline)) float tg_row_expf_down(float x) {
+    union { float f; uint32_t i; } scale;
+    float y = x < -86.9f ? -86.9f : x;
+    float shifted = y * 1.44269504f + 12582912.0f;
+    float k = shifted - 12582912.0f, r = y - k * 0.693359375f + k * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    scale.f = shifted;
+    scale.i = (scale.i - 0x4b400000 + 127) << 23;
+    return x < -86.9f ? 0.0f : p * scale.f;
 }
 
 static inline __attribute__((always_inline)) double tg_row_exp(double x) {
-    union { double f; int64_t i; } scale;
+    union { double f; uint64_t i; } scale;
     double y = x < -708.0 ? -708.0 : x > 709.7 ? 709.7 : x;
     double shifted = y * 1.4426950408889634 + 6755399441055744.0; /* 1.5 * 2^52 */
     double k = shifted - 6755399441055744.0, r = y - k * 6.93145751953125e-1 - k * 1.42860682030941723212e-6;
@@ -51,29 +69,33 @@ static inline __attribute__((always_inline)) double tg_row_exp(double x) {
     scale.f = shifted;
     scale.i = (scale.i - 0x4338000000000000 + 1022) << 52;
     p = p * scale.f * 2.0;
-    return x < -708.0 ? 0.0 : x > 709.78 ? INFINITY : x != x ? x : p;
+    return x < -708.0 ? 0.0 : x > 709.78 ? INFINITY : p;
 }
 
 #define T float
 #define TG_OF(NAME) NAME##_f32
 #define TG_EXP tg_row_expf
+#define TG_EXP_DOWN tg_row_expf_down
 #define TG_LOG logf
 #define TG_BITS int32_t
 #include "softmax_loops.h"
 #undef T
 #undef TG_OF
 #undef TG_EXP
+#undef TG_EXP_DOWN
 #undef TG_LOG
 #undef TG_BITS
 #define T double
 #define TG_OF(NAME) NAME##_f64
 #define TG_EXP tg_row_exp
+#define TG_EXP_DOWN tg_row_exp
 #define TG_LOG log
 #define TG_BITS int64_t
 #include "softmax_loops.h"
 #undef T
 #undef TG_OF
 #undef TG_EXP
+#undef TG_EXP_DOWN
 #undef TG_LOG
 #undef TG_BITS
 

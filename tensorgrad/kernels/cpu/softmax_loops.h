@@ -1,7 +1,7 @@
 /* Softmax and the cross entropy of classes for one type: included by softmax.h for float and double.
  *
- * T is the type, TG_OF(name) the name of a function for it, TG_EXP and TG_LOG its
- * exponential and logarithm, TG_BITS the integer of its size.
+ * T is the type, TG_OF(name) the name of a function for it, TG_EXP, TG_EXP_DOWN (of what is
+ * not positive) and TG_LOG its exponential and logarithm, TG_BITS the integer of its size.
  */
 
 enum { TG_OF(TG_ROW_TILE) = 512, TG_OF(TG_ROW_LANES) = 64 / sizeof(T), TG_OF(TG_INNER_TILE) = 128 };
@@ -68,7 +68,7 @@ static inline __attribute__((always_inline)) T TG_OF(tg_row_exp_sum)(T *e, const
         int64_t m = n - i < TILE ? n - i : TILE;
         T *restrict out = e ? e + i : tile;
         const T *restrict in = x + i;
-        for (int64_t j = 0; j < m; j++) out[j] = TG_EXP(in[j] - shift);
+        for (int64_t j = 0; j < m; j++) out[j] = TG_EXP_DOWN(in[j] - shift);
         sum += TG_OF(tg_row_sum)(out, m);
     }
     return sum;
@@ -99,12 +99,12 @@ static inline __attribute__((always_inline)) void TG_OF(tg_column_sums)(T *restr
     for (int64_t i = 0; i < n; i++) {
         if (e)
             for (int64_t j = 0; j < m; j++) {
-                T v = TG_EXP(x[i * inner + j] - top[j]);
+                T v = TG_EXP_DOWN(x[i * inner + j] - top[j]);
                 e[i * inner + j] = v;
                 sum[j] += v;
             }
         else
-            for (int64_t j = 0; j < m; j++) sum[j] += TG_EXP(x[i * inner + j] - top[j]);
+            for (int64_t j = 0; j < m; j++) sum[j] += TG_EXP_DOWN(x[i * inner + j] - top[j]);
     }
 }
 
@@ -236,9 +236,9 @@ TG_CLONES static void TG_OF(tg_cross_entropy_backward)(const tg_classes *c, T *r
         }
         T g = grad[at * grad_stride], w = (weight ? weight[t] : 1) * kept * g, shift = lse[at], scale = w + spread * total * g;
         if (inner == 1)
-            for (int64_t k = 0; k < n; k++) d[k] = scale * TG_EXP(x[k] - shift);
+            for (int64_t k = 0; k < n; k++) d[k] = scale * TG_EXP_DOWN(x[k] - shift);
         else
-            for (int64_t k = 0; k < n; k++) d[k * inner] = scale * TG_EXP(x[k * inner] - shift);
+            for (int64_t k = 0; k < n; k++) d[k * inner] = scale * TG_EXP_DOWN(x[k * inner] - shift);
         if (spread != 0)
             for (int64_t k = 0; k < n; k++) d[k * inner] -= spread * g * (weight ? weight[k] : 1);
         d[t * inner] -= w;
