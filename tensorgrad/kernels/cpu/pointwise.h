@@ -28,7 +28,7 @@ static inline void tg_pointwise_flat_part(const tg_flat *f, int64_t begin, int64
     }
     _Alignas(64) char tile[TG_MAX_INPUTS][TG_TILE * 16];
     int64_t length = TG_TILE; /* long arrays are worth a longer tile of copies, as far as it fits */
-    if (end - begin >= 16 * TG_TILE) {
+    if (end - begin >= 64 * TG_TILE) {
         int64_t largest = 4;
         for (int i = 1; i <= f->n_inputs; i++)
             if (f->single[i] && f->itemsize[i] > largest) largest = f->itemsize[i];
