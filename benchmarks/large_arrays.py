@@ -1,21 +1,19 @@
 """Time of operators on large arrays: tensorgrad beside NumPy and, where it is installed, PyTorch.
 
-Each library runs in a process of its own, in turn, for several rounds, with the same number of threads; the table
-shows medians over the rounds of the best of several repetitions, in microseconds, and how many times faster than each
-of the others tensorgrad is.
+Each library runs in a process of its own, with the same number of threads; case by case they take turns for several
+rounds (turns.py). The table shows the shortest time of a call in microseconds, and how many times faster than each of
+the others tensorgrad is.
 
-    python benchmarks/large_arrays.py [--rounds 5] [--threads 2] [--only matmul]
+    python benchmarks/large_arrays.py [--rounds 12] [--threads 2] [--only matmul]
     python benchmarks/large_arrays.py --torch /path/to/python    PyTorch, from an environment of its own
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
 import sys
+
+from turns import Library, has, table
 
 TORCH_SETUP = """
 t.manual_seed(0)
@@ -78,75 +76,26 @@ CASES |= {
     "its gradient by x": ("g @ w", "g @ w"),
     "its gradient by w": ("g.t() @ x", "g.T @ x"),
 }
-WORKER = """
-import json, sys, time, timeit
-setup, cases = json.loads(sys.argv[1])
-scope = {}
-exec(setup, scope)
-result = {}
-for name, statement in cases.items():
-    timer = timeit.Timer(statement, globals=scope)
-    timer.timeit(2)
-    n = max(1, int(0.01 / (timer.timeit(3) / 3)))
-    result[name] = min(timer.repeat(7, n)) / n * 1e6
-print(json.dumps(result))
-"""
-
-
-def measure(library: str, python: str, threads: int, only: str) -> dict[str, float]:
-    """Microseconds a call, by case."""
-    column = 1 if library == "numpy" else 0
-    cases = {name: both[column] for name, both in CASES.items() if both[column] and only in name}
-    count = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS", "TENSORGRAD")}
-    done = subprocess.run(
-        [python, "-c", WORKER, json.dumps([SETUP[library].replace("THREADS", str(threads)), cases])],
-        env={**os.environ, **count},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{library}: {done.stderr}")
-    return json.loads(done.stdout)
-
-
-def has(library: str, python: str) -> bool:
-    """Whether an interpreter can import a library."""
-    return subprocess.run([python, "-c", f"import {library}"], capture_output=True, check=False).returncode == 0
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", default="", help="the rows whose names contain this")
     parser.add_argument("--torch", default=sys.executable, help="an interpreter that has PyTorch")
     options = parser.parse_args()
     pythons = {"tensorgrad": sys.executable, "numpy": sys.executable, "torch": options.torch}
     libraries = [name for name, python in pythons.items() if has(name, python)]
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in libraries}
-    for _ in range(options.rounds):
-        for name in libraries:
-            runs[name].append(measure(name, pythons[name], options.threads, options.only))
-    others = [name for name in libraries if name != "tensorgrad"]
-    print("case".ljust(24), *(name.rjust(12) for name in libraries), *(f"/{name}".rjust(9) for name in others))
-    ratios: dict[str, list[float]] = {name: [] for name in others}
-    for case in CASES:
-        times = {
-            name: statistics.median(run[case] for run in runs[name]) for name in libraries if case in runs[name][0]
-        }
-        if "tensorgrad" not in times:
-            continue
-        cells = [f"{times[name]:12.1f}" if name in times else "-".rjust(12) for name in libraries]
-        for name in others:
-            if name in times:
-                ratios[name].append(times[name] / times["tensorgrad"])
-                cells.append(f"{ratios[name][-1]:9.2f}")
-            else:
-                cells.append("-".rjust(9))
-        print(case.ljust(24), *cells)
-    means = [statistics.geometric_mean(ratios[name]) for name in others if ratios[name]]
-    print("geometric mean".ljust(24), *("".rjust(12) for _ in libraries), *(f"{mean:9.2f}" for mean in means))
+    setups = {name: SETUP[name].replace("THREADS", str(options.threads)) for name in libraries}
+    cases: dict[str, dict[str, str | None]] = {
+        name: {"tensorgrad": ours, "torch": ours, "numpy": numpys}
+        for name, (ours, numpys) in CASES.items()
+        if options.only in name
+    }
+    processes = {name: Library(pythons[name], setups[name], options.threads) for name in libraries}
+    table(processes, cases, options.rounds)
+    for process in processes.values():
+        process.close()
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """Time of neural-network operators: tensorgrad beside PyTorch, where that is installed.
 
-Each library runs in a process of its own, in turn, for several rounds; the table shows medians over the rounds of the
-best of five repetitions, in microseconds, and PyTorch's time over ours.
+Each library runs in a process of its own; case by case they take turns for several rounds (turns.py). The table shows
+the shortest time of a call in microseconds, and PyTorch's time over ours.
 
-    python benchmarks/nn_operators.py [--rounds 5] [--threads 1] [--torch PYTHON]
+    python benchmarks/nn_operators.py [--rounds 12] [--threads 1] [--torch PYTHON]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
 import sys
+
+from turns import Library, has, table
 
 CASES = {
     "softmax 2x3": "F.softmax(small, 1)",
@@ -30,6 +28,8 @@ CASES = {
     "conv2d 32x8x28x28, 16 kernels 3x3": "F.conv2d(images, kernels, None, 1, 1)",
     "max_pool2d 32x8x28x28": "F.max_pool2d(images, 2)",
     "CNN 32x1x28x28, two convolutions, a step": "step()",
+    "MLP 128x784-1024-1024-10, a step": "mlp_step()",
+    "16x1000-100-10, a step": "tiny_step()",
 }
 SETUP = """
 small, large = t.rand(2, 3), t.rand(1000, 1000)
@@ -50,6 +50,20 @@ def step():
     loss = F.cross_entropy(model(digits), labels)
     loss.backward()
     sgd.step()
+mlp = nn.Sequential(nn.Linear(784, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
+rows, row_labels = t.rand(128, 784), t.tensor([i % 10 for i in range(128)])
+mlp_sgd = optim.SGD(mlp.parameters(), lr=0.01, momentum=0.9)
+def mlp_step():
+    mlp_sgd.zero_grad()
+    F.cross_entropy(mlp(rows), row_labels).backward()
+    mlp_sgd.step()
+tiny = nn.Sequential(nn.Linear(1000, 100), nn.ReLU(), nn.Linear(100, 10))
+tiny_x, tiny_y = t.rand(16, 1000), t.rand(16, 10)
+tiny_sgd = optim.SGD(tiny.parameters(), lr=0.01)
+def tiny_step():
+    tiny_sgd.zero_grad()
+    F.mse_loss(tiny(tiny_x), tiny_y).backward()
+    tiny_sgd.step()
 """
 IMPORTS = {
     "tensorgrad": """
@@ -60,52 +74,24 @@ import torch as t, torch.nn as nn, torch.nn.functional as F, torch.optim as opti
 t.set_num_threads({threads})
 """,
 }
-WORKER = """
-import json, sys, timeit
-setup, cases = json.loads(sys.argv[1])
-space = {}
-exec(setup, space)
-result = {}
-for name, statement in cases.items():
-    timer = timeit.Timer(statement, globals=space)
-    once = min(timer.repeat(3, 1))
-    n = max(1, int(0.03 / max(once, 1e-7)))
-    result[name] = min(timer.repeat(5, n)) / n * 1e6
-print(json.dumps(result))
-"""
-
-
-def measure(library: str, python: str, threads: int) -> dict[str, float]:
-    """Microseconds a call, by case."""
-    setup = IMPORTS[library].replace("{threads}", str(threads)) + "\n" + SETUP
-    done = subprocess.run(
-        [python, "-c", WORKER, json.dumps([setup, CASES])],
-        env={**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--torch", default=sys.executable, help="the Python that has PyTorch")
     options = parser.parse_args()
     pythons = {"tensorgrad": sys.executable, "torch": options.torch}
-    if subprocess.run([options.torch, "-c", "import torch"], capture_output=True, check=False).returncode:
-        del pythons["torch"]
-    runs = {name: [] for name in pythons}
-    for _ in range(options.rounds):
-        for name, python in pythons.items():
-            runs[name].append(measure(name, python, options.threads))
-    print("case".ljust(44) + "".join(name.rjust(12) for name in pythons) + "ratio".rjust(8))
-    for case in CASES:
-        medians = [statistics.median(run[case] for run in runs[name]) for name in pythons]
-        ratio = f"{medians[1] / medians[0]:.2f}" if len(medians) > 1 else "-"
-        print(case.ljust(44) + "".join(f"{value:.2f}".rjust(12) for value in medians) + ratio.rjust(8))
+    processes = {}
+    for name, python in pythons.items():
+        if name == "tensorgrad" or has(name, python):
+            setup = IMPORTS[name].replace("{threads}", str(options.threads)) + SETUP
+            processes[name] = Library(python, setup, options.threads)
+    cases: dict[str, dict[str, str | None]] = {name: dict.fromkeys(processes, code) for name, code in CASES.items()}
+    table(processes, cases, options.rounds)
+    for process in processes.values():
+        process.close()
 
 
 if __name__ == "__main__":

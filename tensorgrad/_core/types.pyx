@@ -116,7 +116,7 @@ cdef extern from *:
         int (*tp_clear)(PyObject*) noexcept
 
 tg_memory.off = os.environ.get("TENSORGRAD_NO_POOL", "0") not in ("", "0")
-tg_memory.huge_pages = os.environ.get("TENSORGRAD_HUGE_PAGES", "0") not in ("", "0")
+tg_memory.huge_pages = os.environ.get("TENSORGRAD_HUGE_PAGES", "1") not in ("", "0")
 tg_blocks_watch_fork()
 
 cdef tuple _empty_tuple = ()

@@ -17,6 +17,7 @@ from tensorgrad._core.graph cimport read_grad
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, device_of
 from tensorgrad._core.view cimport check_inplace
+from tensorgrad.kernels.cpu.cpu cimport pool_functions, tg_pool_functions
 
 from tensorgrad._core.declaration import composite
 
@@ -38,10 +39,14 @@ cdef extern from "optim.h" nogil:
         int32_t arrays
     const tg_step_kernel tg_step_sgd, tg_step_sgd_momentum, tg_step_adam, tg_step_amsgrad, tg_step_adagrad, tg_step_unscale
     int tg_step_run(const tg_step_kernel* k, int32_t dtype, char** p, int64_t begin, int64_t end, const void* options)
+    int tg_step_share(const tg_step_kernel* k, int32_t dtype, char** p, int64_t n, const void* options)
+    void tg_pool_connect(const tg_pool_functions* functions)
 
 cdef enum:
     GRAD = 1                    # the column of gradients; those beside it are written to
     RELEASE_GIL_AT = 1 << 15
+
+tg_pool_connect(pool_functions())
 
 cdef Operator view_as_real = handle("view_as_real")
 cdef Operator maximum = handle("maximum")
@@ -150,7 +155,7 @@ cdef int _launch(Operator op, const tg_step_kernel* k, PyObject** columns, int n
         # Another thread may give a tensor other memory meanwhile.
         held = [_at(columns[j], i).storage for j in range(n)]
         with nogil:
-            tg_step_run(k, code, p, 0, numel, options)
+            tg_step_share(k, code, p, numel, options)
         held.clear()
     else:
         tg_step_run(k, code, p, 0, numel, options)

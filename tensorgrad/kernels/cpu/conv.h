@@ -150,33 +150,93 @@ static int tg_conv_images(const tg_conv *c, const tg_blas *blas, int which, char
     return status;
 }
 
-static int tg_conv_forward(const tg_conv *c, const tg_blas *blas, char *y, const char *x, const char *w, const char *bias) {
-    if (!tg_im2col(c->dtype)) return TG_NO_KERNEL;
+/* Images are shared between threads. A single one is not, but its products are (gemm.h). */
+typedef struct {
+    const tg_conv *c;
+    const tg_blas *blas;
+    const tg_direct *direct; /* NULL: by the matrix of windows */
+    int64_t top, left, chunk, chunks, weights; /* of images, for the gradient of the weight, and bytes */
+    char *x, *y, *w, *sums;
+    const char *bias;
+    int which, status;
+} tg_conv_job;
+
+static void tg_conv_part(void *context, int64_t begin, int64_t end) {
+    tg_conv_job *j = (tg_conv_job *)context;
+    const tg_conv *c = j->c;
+    const int input = j->which == TG_CONV_INPUT;
+    const int64_t channels = c->groups * (input ? c->in_channels : c->out_channels), volume = tg_volume(input ? c->in : c->out);
+    char *out = input ? j->x : j->y;
+    tg_conv_fill(c->dtype, out + begin * channels * volume * tg_itemsize(c->dtype), j->bias, end - begin, channels, volume);
+    int status = j->direct ? tg_conv_directly(c, j->direct, input, j->top, j->left, out, input ? j->y : j->x, j->w, begin, end)
+                           : tg_conv_images(c, j->blas, j->which, j->x, j->y, j->w, begin, end);
+    if (status != TG_OK) __atomic_store_n(&j->status, status, __ATOMIC_RELAXED);
+}
+
+/* How many images are worth a thread's while. */
+static int64_t tg_conv_grain(const tg_conv *c) {
+    const double work = (double)c->groups * c->out_channels * c->in_channels * tg_volume(c->kernel) * tg_volume(c->out);
+    return 1 + (int64_t)(TG_GEMM_PARALLEL_AT / 4 / (work + 1));
+}
+
+static int tg_conv_share(const tg_conv *c, const tg_blas *blas, int which, char *x, char *y, const char *w, const char *bias) {
     tg_direct d;
-    int64_t top, left;
-    tg_conv_fill(c->dtype, y, bias, c->batch, c->groups * c->out_channels, tg_volume(c->out));
-    if (tg_conv_is_direct(c, 0, &d, &top, &left)) return tg_conv_directly(c, &d, 0, top, left, y, x, w);
-    return tg_conv_images(c, blas, TG_CONV_FORWARD, (char *)x, y, (char *)w, 0, c->batch);
+    tg_conv_job job = {.c = c, .blas = blas, .x = x, .y = y, .w = (char *)w, .bias = bias, .which = which, .status = TG_OK};
+    if (!tg_im2col(c->dtype)) return TG_NO_KERNEL;
+    if (tg_conv_is_direct(c, which == TG_CONV_INPUT, &d, &job.top, &job.left)) job.direct = &d;
+    tg_parallel_for(c->batch, tg_conv_grain(c), tg_conv_part, &job);
+    return job.status;
+}
+
+static int tg_conv_forward(const tg_conv *c, const tg_blas *blas, char *y, const char *x, const char *w, const char *bias) {
+    return tg_conv_share(c, blas, TG_CONV_FORWARD, (char *)x, y, w, bias);
 }
 
 /* The transposed convolution, which is also the gradient of the input. */
 static int tg_conv_input(const tg_conv *c, const tg_blas *blas, char *x, const char *y, const char *w, const char *bias) {
-    if (!tg_im2col(c->dtype)) return TG_NO_KERNEL;
-    tg_direct d;
-    int64_t top, left;
-    tg_conv_fill(c->dtype, x, bias, c->batch, c->groups * c->in_channels, tg_volume(c->in));
-    if (tg_conv_is_direct(c, 1, &d, &top, &left)) return tg_conv_directly(c, &d, 1, top, left, x, y, w);
-    return tg_conv_images(c, blas, TG_CONV_INPUT, x, (char *)y, (char *)w, 0, c->batch);
+    return tg_conv_share(c, blas, TG_CONV_INPUT, x, (char *)y, w, bias);
+}
+
+/* Chunks of images have sums of their own, which are added in order: the bits do not depend on the threads. Their number
+ * depends on the geometry alone. */
+enum { TG_CONV_CHUNKS = 8, TG_CONV_SUMS = 1 << 23 /* bytes at most */ };
+
+static void tg_conv_weight_part(void *context, int64_t begin, int64_t end) {
+    tg_conv_job *j = (tg_conv_job *)context;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t first = i * j->chunk, after = tg_min64(first + j->chunk, j->c->batch);
+        char *w = i == 0 ? j->w : j->sums + (i - 1) * j->weights;
+        int status;
+        if (j->direct) {
+            status = tg_conv_weight_directly(j->c, j->direct, j->top, j->left, w, j->y, j->x, first, after);
+        } else {
+            memset(w, 0, (size_t)j->weights);
+            status = tg_conv_images(j->c, j->blas, TG_CONV_WEIGHT, j->x, j->y, w, first, after);
+        }
+        if (status != TG_OK) __atomic_store_n(&j->status, status, __ATOMIC_RELAXED);
+    }
 }
 
 static int tg_conv_weight(const tg_conv *c, const tg_blas *blas, char *w, const char *y, const char *x) {
-    if (!tg_im2col(c->dtype)) return TG_NO_KERNEL;
     tg_direct d;
-    int64_t top, left;
-    if (tg_conv_is_direct(c, 0, &d, &top, &left) && c->in_channels * c->out_channels <= 256)
-        return tg_conv_weight_directly(c, &d, top, left, w, y, x);
-    memset(w, 0, (size_t)(c->groups * c->out_channels * c->in_channels * tg_volume(c->kernel) * tg_itemsize(c->dtype)));
-    return tg_conv_images(c, blas, TG_CONV_WEIGHT, (char *)x, (char *)y, w, 0, c->batch);
+    tg_conv_job job = {.c = c, .blas = blas, .x = (char *)x, .y = (char *)y, .w = w, .status = TG_OK, .chunk = c->batch};
+    if (!tg_im2col(c->dtype)) return TG_NO_KERNEL;
+    if (tg_conv_is_direct(c, 0, &d, &job.top, &job.left) && c->in_channels * c->out_channels <= 256) job.direct = &d;
+    const int64_t real = c->dtype == TG_C64 || c->dtype == TG_C128 ? 2 : 1, size = tg_itemsize(c->dtype) / real;
+    job.weights = c->groups * c->out_channels * c->in_channels * tg_volume(c->kernel) * tg_itemsize(c->dtype);
+    int64_t most = 1 + TG_CONV_SUMS / (job.weights + 1), grain = tg_conv_grain(c);
+    if (most > TG_CONV_CHUNKS) most = TG_CONV_CHUNKS;
+    if (c->batch > grain) job.chunk = (c->batch + most - 1) / most > grain ? (c->batch + most - 1) / most : grain;
+    job.chunks = job.chunk ? (c->batch + job.chunk - 1) / job.chunk : 1;
+    if (job.chunks > 1 && !(job.sums = (char *)malloc((size_t)((job.chunks - 1) * job.weights) + 1))) return TG_NO_MEMORY;
+    tg_parallel_for(job.chunks, 1, tg_conv_weight_part, &job);
+    const int64_t n = job.weights / size;
+    for (int64_t k = 0; k + 1 < job.chunks; k++) {
+        if (size == 4) for (int64_t i = 0; i < n; i++) ((float *)w)[i] += ((float *)job.sums)[k * n + i];
+        else for (int64_t i = 0; i < n; i++) ((double *)w)[i] += ((double *)job.sums)[k * n + i];
+    }
+    free(job.sums);
+    return job.status;
 }
 
 #endif

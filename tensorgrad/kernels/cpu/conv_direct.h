@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include "array.h"
 #include "fused_table.h"
+#include "simd_choice.h"
 
 enum { TG_DIRECT_BLOCK = 4, TG_DIRECT_CHANNELS = 32 };
 
@@ -18,34 +19,76 @@ typedef struct {
     int64_t outs, ins, height, width, rows, pitch, kh, kw, dh, dw;
 } tg_direct;
 
-#define TG_CONV_DIRECT(NAME, T)                                                                                  \
-    TG_CLONES static void tg_direct_##NAME(const tg_direct *c, T *restrict y, const T *restrict x, const T *restrict w) { \
+/* With 32 registers of 64 bytes two blocks of channels and two vectors of positions share what is loaded; with fewer or
+ * shorter registers one of each. */
+enum { TG_DIRECT_TWO_plain = 0, TG_DIRECT_TWO_avx2 = 0, TG_DIRECT_TWO_avx512 = 1 };
+
+/* `vectors` of positions from (i, j) on, of `blocks` blocks of channels from o on, whose weights begin at w: both are 1 or 2. */
+#define TG_CONV_DIRECT_SPOT(NAME, T)                                                                             \
+    TG_INLINE void tg_direct_spot_##NAME(const tg_direct *c, T *restrict y, const T *restrict x, const T *restrict w, int64_t o, \
+                                         int64_t i, int64_t j, const int blocks, const int vectors) {            \
         enum { N = 64 / sizeof(T), B = TG_DIRECT_BLOCK };                                                        \
         typedef T vec __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));                           \
-        int64_t places = c->ins * c->kh * c->kw;                                                                 \
-        for (int64_t o = 0; o < c->outs; o += B, w += places * B) {                                              \
-            int64_t channels = c->outs - o < B ? c->outs - o : B;                                                \
-            for (int64_t i = 0; i < c->height; i++)                                                              \
-            for (int64_t j = 0; j < c->width; j += N) {                                                          \
-                vec sum[B] = {0};                                                                                \
-                const T *restrict weight = w;                                                                    \
-                for (int64_t k = 0; k < c->ins; k++)                                                             \
-                for (int64_t a = 0; a < c->kh; a++) {                                                            \
-                    const T *restrict line = x + (k * c->rows + i + a * c->dh) * c->pitch + j;                   \
-                    for (int64_t b = 0; b < c->kw; b++, weight += B) {                                           \
-                        vec v = *(const vec *)(line + b * c->dw);                                                \
-                        for (int l = 0; l < B; l++) sum[l] += v * weight[l];                                     \
-                    }                                                                                            \
-                }                                                                                                \
-                T *restrict out = y + (o * c->height + i) * c->width + j;                                        \
-                int64_t m = c->width - j < N ? c->width - j : N;                                                 \
-                for (int64_t l = 0; l < channels; l++) {                                                         \
-                    T *restrict to = out + l * c->height * c->width;                                             \
-                    if (m == N) *(vec *)to += sum[l];                                                            \
-                    else for (int64_t t = 0; t < m; t++) to[t] += sum[l][t];                                     \
+        const int64_t places = c->ins * c->kh * c->kw;                                                           \
+        vec sum[2 * B] = {0}, next[2 * B] = {0};                                                                 \
+        const T *restrict weight = w;                                                                            \
+        for (int64_t k = 0; k < c->ins; k++)                                                                     \
+        for (int64_t a = 0; a < c->kh; a++) {                                                                    \
+            const T *restrict line = x + (k * c->rows + i + a * c->dh) * c->pitch + j;                           \
+            for (int64_t b = 0; b < c->kw; b++, weight += B) {                                                   \
+                vec v = *(const vec *)(line + b * c->dw), u = v;                                                 \
+                if (vectors == 2) u = *(const vec *)(line + b * c->dw + N);                                      \
+                _Pragma("GCC unroll 8") for (int l = 0; l < B * blocks; l++) {                                   \
+                    const T by = l < B ? weight[l] : weight[places * B + l - B];                                 \
+                    sum[l] += v * by;                                                                            \
+                    if (vectors == 2) next[l] += u * by;                                                         \
                 }                                                                                                \
             }                                                                                                    \
         }                                                                                                        \
+        const int64_t channels = c->outs - o < B * blocks ? c->outs - o : B * blocks;                            \
+        const int64_t m = c->width - j - (vectors - 1) * N < N ? c->width - j - (vectors - 1) * N : N;           \
+        _Pragma("GCC unroll 8") for (int l = 0; l < B * blocks; l++) {                                           \
+            if (l >= channels) break;                                                                            \
+            T *restrict to = y + ((o + l) * c->height + i) * c->width + j;                                       \
+            vec last = sum[l];                                                                                   \
+            if (vectors == 2) {                                                                                  \
+                *(vec *)to += last;                                                                              \
+                to += N;                                                                                         \
+                last = next[l];                                                                                  \
+            }                                                                                                    \
+            if (m == N) *(vec *)to += last;                                                                      \
+            else for (int64_t t = 0; t < m; t++) to[t] += last[t];                                               \
+        }                                                                                                        \
+    }
+
+#define TG_CONV_DIRECT_LEVEL(LEVEL, ATTRIBUTES, NAME, T)                                                         \
+    __attribute__((ATTRIBUTES)) static void tg_direct_##NAME##_##LEVEL(const tg_direct *c, T *restrict y, const T *restrict x, \
+                                                                       const T *restrict w) {                    \
+        enum { N = 64 / sizeof(T), B = TG_DIRECT_BLOCK, TWO = TG_DIRECT_TWO_##LEVEL };                           \
+        const int64_t block = c->ins * c->kh * c->kw * B;                                                        \
+        for (int64_t o = 0; o < c->outs;) {                                                                      \
+            const int blocks = TWO && o + B < c->outs ? 2 : 1;                                                   \
+            for (int64_t i = 0; i < c->height; i++)                                                              \
+                for (int64_t j = 0; j < c->width;) {                                                             \
+                    const int vectors = TWO && j + N < c->width ? 2 : 1;                                         \
+                    if (blocks == 2 && vectors == 2) tg_direct_spot_##NAME(c, y, x, w, o, i, j, 2, 2);           \
+                    else if (blocks == 2) tg_direct_spot_##NAME(c, y, x, w, o, i, j, 2, 1);                      \
+                    else if (vectors == 2) tg_direct_spot_##NAME(c, y, x, w, o, i, j, 1, 2);                     \
+                    else tg_direct_spot_##NAME(c, y, x, w, o, i, j, 1, 1);                                       \
+                    j += vectors * N;                                                                            \
+                }                                                                                                \
+            o += blocks * B;                                                                                     \
+            w += blocks * block;                                                                                 \
+        }                                                                                                        \
+    }
+
+#define TG_CONV_DIRECT(NAME, T)                                                                                  \
+    TG_CONV_DIRECT_SPOT(NAME, T)                                                                                 \
+    TG_FOR_LEVELS(TG_CONV_DIRECT_LEVEL, NAME, T)                                                                 \
+    static void tg_direct_##NAME(const tg_direct *c, T *restrict y, const T *restrict x, const T *restrict w) {  \
+        static void (*const by_level[])(const tg_direct *, T *restrict, const T *restrict, const T *restrict) =  \
+            TG_BY_LEVEL(tg_direct_##NAME);                                                                       \
+        by_level[tg_simd_level](c, y, x, w);                                                                     \
     }                                                                                                            \
     /* w (out_channels, in_channels, kh, kw) for the forward direction; turned round, with the roles of the channels exchanged,  \
      * for the gradient of the input */                                                                          \
@@ -102,12 +145,12 @@ typedef struct {
             }                                                                                                    \
     }                                                                                                            \
     static void tg_direct_weights_##NAME(const tg_direct *d, int64_t groups, T *w, const T *y, const T *x, T *scratch, int64_t top, \
-                                         int64_t left, int64_t height, int64_t width, int64_t images) {          \
+                                         int64_t left, int64_t height, int64_t width, int64_t begin, int64_t end) { \
         int64_t n = 64 / (int64_t)sizeof(T), line = (d->width + n - 1) / n * n, weights = d->outs * d->ins * d->kh * d->kw; \
         int64_t blocks = (d->outs + TG_DIRECT_BLOCK - 1) / TG_DIRECT_BLOCK * TG_DIRECT_BLOCK;                    \
         T *lines = scratch + groups * weights * n, *padded = lines + blocks * d->height * line;                  \
         memset(scratch, 0, (size_t)(padded - scratch + d->ins * d->rows * d->pitch) * sizeof(T));                \
-        for (int64_t image = 0; image < images * groups; image++) {                                              \
+        for (int64_t image = begin * groups; image < end * groups; image++) {                                    \
             for (int64_t k = 0; k < d->ins; k++)                                                                 \
                 for (int64_t i = 0; i < height; i++)                                                             \
                     memcpy(padded + (k * d->rows + i + top) * d->pitch + left,                                   \
@@ -146,9 +189,9 @@ static int tg_conv_is_direct(const tg_conv *c, int backward, tg_direct *d, int64
     return 1;
 }
 
-/* out += the convolution of `from`, both images. */
+/* out += the convolution of `from`, for images begin..end of both. */
 static int tg_conv_directly(const tg_conv *c, const tg_direct *d, int backward, int64_t top, int64_t left, char *out, const char *from,
-                            const char *w) {
+                            const char *w, int64_t begin, int64_t end) {
     const int64_t *size = backward ? c->out : c->in;
     int64_t blocks = (d->outs + TG_DIRECT_BLOCK - 1) / TG_DIRECT_BLOCK * TG_DIRECT_BLOCK;
     int64_t n = c->groups * blocks * d->ins * d->kh * d->kw + d->ins * d->rows * d->pitch;
@@ -156,16 +199,17 @@ static int tg_conv_directly(const tg_conv *c, const tg_direct *d, int backward, 
     if (!scratch) return TG_NO_MEMORY;
     if (c->dtype == TG_F32)
         tg_direct_images_f32(d, c->groups, backward, (float *)out, (const float *)from, (const float *)w, (float *)scratch, top, left,
-                             size[1], size[2], 0, c->batch);
+                             size[1], size[2], begin, end);
     else
         tg_direct_images_f64(d, c->groups, backward, (double *)out, (const double *)from, (const double *)w, (double *)scratch, top, left,
-                             size[1], size[2], 0, c->batch);
+                             size[1], size[2], begin, end);
     free(scratch);
     return TG_OK;
 }
 
-/* w = the gradient of the weight. */
-static int tg_conv_weight_directly(const tg_conv *c, const tg_direct *d, int64_t top, int64_t left, char *w, const char *y, const char *x) {
+/* w = the gradient of the weight, as far as images begin..end go. */
+static int tg_conv_weight_directly(const tg_conv *c, const tg_direct *d, int64_t top, int64_t left, char *w, const char *y, const char *x,
+                                   int64_t begin, int64_t end) {
     int64_t lanes = 64 / tg_itemsize(c->dtype), line = (d->width + lanes - 1) / lanes * lanes;
     int64_t blocks = (d->outs + TG_DIRECT_BLOCK - 1) / TG_DIRECT_BLOCK * TG_DIRECT_BLOCK;
     int64_t n = c->groups * d->outs * d->ins * d->kh * d->kw * lanes + blocks * d->height * line + d->ins * d->rows * d->pitch;
@@ -173,10 +217,10 @@ static int tg_conv_weight_directly(const tg_conv *c, const tg_direct *d, int64_t
     if (!scratch) return TG_NO_MEMORY;
     if (c->dtype == TG_F32)
         tg_direct_weights_f32(d, c->groups, (float *)w, (const float *)y, (const float *)x, (float *)scratch, top, left, c->in[1], c->in[2],
-                              c->batch);
+                              begin, end);
     else
         tg_direct_weights_f64(d, c->groups, (double *)w, (const double *)y, (const double *)x, (double *)scratch, top, left, c->in[1],
-                              c->in[2], c->batch);
+                              c->in[2], begin, end);
     free(scratch);
     return TG_OK;
 }

@@ -13,7 +13,7 @@
 #define TG_HALF_SUB(a, b) ((a) - (b))
 #define TG_HALF_MUL(a, b) ((a) * (b))
 
-#if TG_X86
+#if TG_HAS_SIMD_LEVELS
 #define TG_HALF_AVX2(NAME, VECTOR)                                                                 \
     TG_WITH_AVX2 static int64_t tg_half_avx2_##NAME(uint16_t *o, const uint16_t *a, const uint16_t *b, int64_t n) { \
         int64_t i = 0;                                                                             \

@@ -4,18 +4,16 @@
 #define TG_HALF_SIMD_H
 
 #include "array.h"
+#include "simd_choice.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define TG_X86 1
+#if TG_HAS_SIMD_LEVELS
 #include <immintrin.h>
-#define TG_WITH_AVX2 __attribute__((target("avx2,f16c")))
-static inline int tg_has_avx2(void) { return __builtin_cpu_supports("avx2"); } /* no AVX2 without F16C */
-#else
-#define TG_X86 0
+#define TG_WITH_AVX2 __attribute__((TG_TARGET_AVX2))
+static inline int tg_has_avx2(void) { return tg_simd_level >= TG_AVX2; } /* no AVX2 without F16C */
 #endif
 
 /* ---- half: the hardware rounds to nearest, ties to even, as tg_float_to_half does ---- */
-#if TG_X86
+#if TG_HAS_SIMD_LEVELS
 TG_WITH_AVX2 static int64_t tg_halves_to_floats_avx2(float *out, const uint16_t *in, int64_t n) {
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
@@ -45,7 +43,7 @@ static void tg_halves_to_floats(void *restrict out_, const void *restrict in_, i
     float *out = (float *)out_;
     const uint16_t *in = (const uint16_t *)in_;
     int64_t i = 0;
-#if TG_X86
+#if TG_HAS_SIMD_LEVELS
     if (tg_has_avx2()) i = tg_halves_to_floats_avx2(out, in, n);
 #endif
     for (; i < n; i++) out[i] = tg_half_to_float(in[i]);
@@ -55,7 +53,7 @@ static void tg_floats_to_halves(void *restrict out_, const void *restrict in_, i
     uint16_t *out = (uint16_t *)out_;
     const float *in = (const float *)in_;
     int64_t i = 0;
-#if TG_X86
+#if TG_HAS_SIMD_LEVELS
     if (tg_has_avx2()) i = tg_floats_to_halves_avx2(out, in, n);
 #endif
     for (; i < n; i++) out[i] = tg_float_to_half(in[i]);
@@ -79,7 +77,7 @@ TG_CLONES static void tg_load_strided4(uint32_t *restrict out, const uint32_t *r
 }
 
 /* ---- transposes: out[j * out_row + i] = in[i * in_row + j] for rows n_j of n_i; strides in elements ---- */
-#if TG_X86
+#if TG_HAS_SIMD_LEVELS
 TG_WITH_AVX2 static inline void tg_transpose_8x8(float *out, int64_t out_row, const float *in, int64_t in_row) {
     __m256 r0 = _mm256_loadu_ps(in), r1 = _mm256_loadu_ps(in + in_row), r2 = _mm256_loadu_ps(in + 2 * in_row);
     __m256 r3 = _mm256_loadu_ps(in + 3 * in_row), r4 = _mm256_loadu_ps(in + 4 * in_row);
@@ -114,7 +112,7 @@ TG_WITH_AVX2 static void tg_transpose4_avx2(float *out, int64_t out_row, const f
 /* Transposes what whole blocks cover of four-byte elements, and says how much that is. */
 static int tg_transpose4(char *out, int64_t out_row, const char *in, int64_t in_row, int64_t ni, int64_t nj,
                          int64_t *done_i, int64_t *done_j) {
-#if TG_X86
+#if TG_HAS_SIMD_LEVELS
     if (tg_has_avx2() && ni >= 8 && nj >= 16) {
         tg_transpose4_avx2((float *)out, out_row, (const float *)in, in_row, ni, nj);
         *done_i = ni / 8 * 8;

@@ -61,3 +61,11 @@ TG_CLONES static void TG_OF(tg_layer_norm_backward_rows)(T *restrict dx, T *rest
             for (int64_t i = 0; i < n; i++) db[i] += g[i];
     }
 }
+
+/* The sum of `chunks` arrays that follow each other, in their order; nothing where `out` is NULL. */
+TG_CLONES static void TG_OF(tg_add_chunks)(T *restrict out, const T *restrict sums, int64_t chunks, int64_t n) {
+    if (!out) return;
+    for (int64_t i = 0; i < n; i++) out[i] = sums[i];
+    for (int64_t k = 1; k < chunks; k++)
+        for (int64_t i = 0; i < n; i++) out[i] += sums[k * n + i];
+}

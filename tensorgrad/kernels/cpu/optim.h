@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "array.h"
+#include "thread_pool.h"
 
 enum { TG_STEP_ARRAYS = 5, TG_STEP_TILE = 256 };
 
@@ -164,6 +165,29 @@ static int tg_step_run(const tg_step_kernel *k, int32_t dtype, char *const *p, i
     case TG_F16: case TG_BF16: tg_step_tiled(k, dtype, p, begin, end, options); return TG_OK;
     default: return TG_NO_KERNEL;
     }
+}
+
+typedef struct {
+    const tg_step_kernel *k;
+    char *const *p;
+    const void *options;
+    int64_t n;
+    int32_t dtype;
+} tg_step_job;
+
+static void tg_step_part(void *context, int64_t begin, int64_t end) {
+    const tg_step_job *j = (const tg_step_job *)context;
+    tg_step_run(j->k, j->dtype, j->p, begin * TG_STEP_TILE, end * TG_STEP_TILE < j->n ? end * TG_STEP_TILE : j->n, j->options);
+}
+
+/* All elements, shared between threads by whole tiles. */
+static int tg_step_share(const tg_step_kernel *k, int32_t dtype, char *const *p, int64_t n, const void *options) {
+    enum { GRAIN = 1 << 14 };
+    tg_step_job job = {k, p, options, n, dtype};
+    if (dtype != TG_F32 && dtype != TG_F64 && dtype != TG_C64 && dtype != TG_C128 && dtype != TG_F16 && dtype != TG_BF16)
+        return TG_NO_KERNEL;
+    tg_parallel_for((n + TG_STEP_TILE - 1) / TG_STEP_TILE, GRAIN / TG_STEP_TILE, tg_step_part, &job);
+    return TG_OK;
 }
 
 #endif

@@ -27,15 +27,22 @@ static inline void tg_pointwise_flat_part(const tg_flat *f, int64_t begin, int64
         return;
     }
     _Alignas(64) char tile[TG_MAX_INPUTS][TG_TILE * 16];
+    int64_t length = TG_TILE; /* long arrays are worth a longer tile of copies, as far as it fits */
+    if (end - begin >= 64 * TG_TILE) {
+        int64_t largest = 4;
+        for (int i = 1; i <= f->n_inputs; i++)
+            if (f->single[i] && f->itemsize[i] > largest) largest = f->itemsize[i];
+        length = TG_TILE * 16 / largest;
+    }
     for (int i = 1; i <= f->n_inputs; i++) {
         if (!f->single[i]) continue;
-        tg_load_tile(tile[i - 1], p[i], 0, (int)f->itemsize[i], tg_min64(end - begin, TG_TILE));
+        tg_load_tile(tile[i - 1], p[i], 0, (int)f->itemsize[i], tg_min64(end - begin, length));
         p[i] = tile[i - 1];
     }
-    for (int64_t at = begin; at < end; at += TG_TILE) {
-        f->loop(p, tg_min64(TG_TILE, end - at));
+    for (int64_t at = begin; at < end; at += length) {
+        f->loop(p, tg_min64(length, end - at));
         for (int i = 0; i <= f->n_inputs; i++)
-            if (!f->single[i]) p[i] += TG_TILE * f->itemsize[i];
+            if (!f->single[i]) p[i] += length * f->itemsize[i];
     }
 }
 

@@ -5,6 +5,7 @@
 #include <math.h>
 #include "array.h"
 #include "fused_table.h"
+#include "thread_pool.h"
 
 /* Visits every window of every plane; ROW runs along a window's line, which begins at `line` (an index into the plane). */
 #define TG_POOL_WALK(BEGIN, ROW, END)                                                                            \
@@ -78,10 +79,10 @@
             out[at] = best;                                                                                      \
             indices[at] = where;)                                                                                \
     }                                                                                                            \
-    static int tg_max_pool_backward_##NAME(int64_t planes, int64_t size, int64_t pooled, T *restrict out, const T *restrict grad, \
-                                            const int64_t *restrict indices) {                                   \
-        memset(out, 0, (size_t)(planes * size) * sizeof(T));                                                     \
-        for (int64_t plane = 0; plane < planes; plane++)                                                         \
+    static int tg_max_pool_backward_##NAME(int64_t size, int64_t pooled, T *restrict out, const T *restrict grad, \
+                                            const int64_t *restrict indices, int64_t begin, int64_t end) {       \
+        memset(out + begin * size, 0, (size_t)((end - begin) * size) * sizeof(T));                               \
+        for (int64_t plane = begin; plane < end; plane++)                                                        \
             for (int64_t i = plane * pooled; i < (plane + 1) * pooled; i++) {                                    \
                 if (indices[i] < 0 || indices[i] >= size) return TG_BAD_INDEX;                                   \
                 out[plane * size + indices[i]] += grad[i];                                                       \
@@ -95,7 +96,8 @@
             out[at] = sum / (T)(p->divisor[0][od] * p->divisor[1][oh] * p->divisor[2][ow]);)                     \
     }                                                                                                            \
     static void tg_avg_pool_backward_##NAME(const tg_windows *p, T *restrict out, const T *restrict grad, int64_t begin, int64_t end) { \
-        memset(out, 0, (size_t)(p->planes * p->in[0] * p->in[1] * p->in[2]) * sizeof(T));                        \
+        const int64_t size = p->in[0] * p->in[1] * p->in[2];                                                     \
+        memset(out + begin * size, 0, (size_t)((end - begin) * size) * sizeof(T));                               \
         TG_POOL_WALK(                                                                                            \
             T share = grad[at] / (T)(p->divisor[0][od] * p->divisor[1][oh] * p->divisor[2][ow]);,                \
             for (int64_t kw = 0; kw < nw; kw++) out[base + line + kw * step] += share;, )                        \
@@ -110,38 +112,75 @@ static int tg_has_empty_window(const tg_windows *p) {
     return 0;
 }
 
+/* ---- planes are shared between threads ---- */
+typedef struct {
+    const tg_windows *p;
+    char *out;
+    const char *x;
+    int64_t *indices, size, pooled;
+    int dtype, lines, status;
+} tg_pool_job;
+
+static void tg_max_pool_part(void *context, int64_t begin, int64_t end) {
+    const tg_pool_job *j = (const tg_pool_job *)context;
+    if (j->dtype == TG_F32)
+        (j->lines ? tg_max_pool_lines_f32 : tg_max_pool_f32)(j->p, (float *)j->out, j->indices, (const float *)j->x, begin, end);
+    else
+        (j->lines ? tg_max_pool_lines_f64 : tg_max_pool_f64)(j->p, (double *)j->out, j->indices, (const double *)j->x, begin, end);
+}
+
+static void tg_max_pool_backward_part(void *context, int64_t begin, int64_t end) {
+    tg_pool_job *j = (tg_pool_job *)context;
+    int status = j->dtype == TG_F32
+        ? tg_max_pool_backward_f32(j->size, j->pooled, (float *)j->out, (const float *)j->x, j->indices, begin, end)
+        : tg_max_pool_backward_f64(j->size, j->pooled, (double *)j->out, (const double *)j->x, j->indices, begin, end);
+    if (status != TG_OK) __atomic_store_n(&j->status, status, __ATOMIC_RELAXED);
+}
+
+static void tg_avg_pool_part(void *context, int64_t begin, int64_t end) {
+    const tg_pool_job *j = (const tg_pool_job *)context;
+    if (j->dtype == TG_F32) tg_avg_pool_f32(j->p, (float *)j->out, (const float *)j->x, begin, end);
+    else tg_avg_pool_f64(j->p, (double *)j->out, (const double *)j->x, begin, end);
+}
+
+static void tg_avg_pool_backward_part(void *context, int64_t begin, int64_t end) {
+    const tg_pool_job *j = (const tg_pool_job *)context;
+    if (j->dtype == TG_F32) tg_avg_pool_backward_f32(j->p, (float *)j->out, (const float *)j->x, begin, end);
+    else tg_avg_pool_backward_f64(j->p, (double *)j->out, (const double *)j->x, begin, end);
+}
+
+/* `elements` of a plane, of its input or of its result, whichever is larger. */
+static int tg_pool_share(tg_pool_job *j, int64_t planes, int64_t elements, tg_range_function part) {
+    enum { GRAIN = 1 << 13 };
+    if (j->dtype != TG_F32 && j->dtype != TG_F64) return TG_NO_KERNEL;
+    tg_parallel_for(planes, 1 + GRAIN / (elements ? elements : 1), part, j);
+    return j->status;
+}
+
+static int64_t tg_plane_elements(const tg_windows *p) {
+    const int64_t in = p->in[0] * p->in[1] * p->in[2], out = p->out[0] * p->out[1] * p->out[2];
+    return in > out ? in : out;
+}
+
 static int tg_max_pool(const tg_windows *p, char *out, int64_t *indices, const char *x) {
-    if (!tg_has_empty_window(p)) {
-        if (p->dtype == TG_F32) tg_max_pool_lines_f32(p, (float *)out, indices, (const float *)x, 0, p->planes);
-        else if (p->dtype == TG_F64) tg_max_pool_lines_f64(p, (double *)out, indices, (const double *)x, 0, p->planes);
-        else return TG_NO_KERNEL;
-        return TG_OK;
-    }
-    if (p->dtype == TG_F32) tg_max_pool_f32(p, (float *)out, indices, (const float *)x, 0, p->planes);
-    else if (p->dtype == TG_F64) tg_max_pool_f64(p, (double *)out, indices, (const double *)x, 0, p->planes);
-    else return TG_NO_KERNEL;
-    return TG_OK;
+    tg_pool_job job = {p, out, x, indices, 0, 0, p->dtype, !tg_has_empty_window(p), TG_OK};
+    return tg_pool_share(&job, p->planes, tg_plane_elements(p), tg_max_pool_part);
 }
 
 static int tg_max_pool_backward(int dtype, int64_t planes, int64_t size, int64_t pooled, char *out, const char *grad,
                                 const int64_t *indices) {
-    if (dtype == TG_F32) return tg_max_pool_backward_f32(planes, size, pooled, (float *)out, (const float *)grad, indices);
-    if (dtype == TG_F64) return tg_max_pool_backward_f64(planes, size, pooled, (double *)out, (const double *)grad, indices);
-    return TG_NO_KERNEL;
+    tg_pool_job job = {NULL, out, grad, (int64_t *)indices, size, pooled, dtype, 0, TG_OK};
+    return tg_pool_share(&job, planes, size > pooled ? size : pooled, tg_max_pool_backward_part);
 }
 
 static int tg_avg_pool(const tg_windows *p, char *out, const char *x) {
-    if (p->dtype == TG_F32) tg_avg_pool_f32(p, (float *)out, (const float *)x, 0, p->planes);
-    else if (p->dtype == TG_F64) tg_avg_pool_f64(p, (double *)out, (const double *)x, 0, p->planes);
-    else return TG_NO_KERNEL;
-    return TG_OK;
+    tg_pool_job job = {p, out, x, NULL, 0, 0, p->dtype, 0, TG_OK};
+    return tg_pool_share(&job, p->planes, tg_plane_elements(p), tg_avg_pool_part);
 }
 
 static int tg_avg_pool_backward(const tg_windows *p, char *out, const char *grad) {
-    if (p->dtype == TG_F32) tg_avg_pool_backward_f32(p, (float *)out, (const float *)grad, 0, p->planes);
-    else if (p->dtype == TG_F64) tg_avg_pool_backward_f64(p, (double *)out, (const double *)grad, 0, p->planes);
-    else return TG_NO_KERNEL;
-    return TG_OK;
+    tg_pool_job job = {p, out, grad, NULL, 0, 0, p->dtype, 0, TG_OK};
+    return tg_pool_share(&job, p->planes, tg_plane_elements(p), tg_avg_pool_backward_part);
 }
 
 #endif

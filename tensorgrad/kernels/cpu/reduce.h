@@ -361,14 +361,16 @@ typedef struct {
 
 /* The first extremum of elements begin..end-1 of a lane, and where it stands. */
 static int64_t tg_argreduce_range(const tg_lanes *l, const char *in, int64_t begin, int64_t end, char *best) {
-    enum { TILE = 512 };
+    enum { TILE = 512, LONG_TILE = 4096 };
     const tg_reducer *f = l->f;
     _Alignas(64) char gathered[TILE * 16];
     _Alignas(64) char converted[TILE * 16];
     _Alignas(16) char value[16];
     int64_t where = begin;
-    for (int64_t i = begin; i < end; i += TILE) {
-        int64_t m = tg_min64(TILE, end - i);
+    /* What is read where it lies needs no scratch, but should still be in the first cache when it is searched. */
+    const int64_t tile_length = l->in_step == 1 && l->dtype == f->compute ? LONG_TILE : TILE;
+    for (int64_t i = begin; i < end; i += tile_length) {
+        int64_t m = tg_min64(tile_length, end - i);
         const char *tile = tg_view_as(in + i * l->in_step * tg_itemsize(l->dtype), l->dtype, l->in_step, m, f->compute,
                                       gathered, converted);
         f->block(value, tile, m);

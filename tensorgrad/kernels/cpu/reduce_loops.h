@@ -148,7 +148,7 @@ TG_REDUCE_LOOPS(TG_CLONES, min_f64, double, 32, TG_OP_FMIN)
         T a = *(const T *)a_, b = *(const T *)b_;                                                  \
         return BEATS(a, b);                                                                        \
     }                                                                                              \
-    static int64_t tg_find_##NAME(const void *data, const void *value_, int64_t n) {               \
+    TG_CLONES static int64_t tg_find_##NAME(const void *data, const void *value_, int64_t n) {     \
         const T *p = (const T *)data;                                                              \
         T value = *(const T *)value_;                                                              \
         int64_t i = 0;                                                                             \

@@ -1,7 +1,7 @@
 /* Softmax and the cross entropy of classes for one type: included by softmax.h for float and double.
  *
- * T is the type, TG_OF(name) the name of a function for it, TG_EXP and TG_LOG its
- * exponential and logarithm, TG_BITS the integer of its size.
+ * T is the type, TG_OF(name) the name of a function for it, TG_EXP, TG_EXP_DOWN (of what is
+ * not positive) and TG_LOG its exponential and logarithm, TG_BITS the integer of its size.
  */
 
 enum { TG_OF(TG_ROW_TILE) = 512, TG_OF(TG_ROW_LANES) = 64 / sizeof(T), TG_OF(TG_INNER_TILE) = 128 };
@@ -68,7 +68,7 @@ static inline __attribute__((always_inline)) T TG_OF(tg_row_exp_sum)(T *e, const
         int64_t m = n - i < TILE ? n - i : TILE;
         T *restrict out = e ? e + i : tile;
         const T *restrict in = x + i;
-        for (int64_t j = 0; j < m; j++) out[j] = TG_EXP(in[j] - shift);
+        for (int64_t j = 0; j < m; j++) out[j] = TG_EXP_DOWN(in[j] - shift);
         sum += TG_OF(tg_row_sum)(out, m);
     }
     return sum;
@@ -99,35 +99,40 @@ static inline __attribute__((always_inline)) void TG_OF(tg_column_sums)(T *restr
     for (int64_t i = 0; i < n; i++) {
         if (e)
             for (int64_t j = 0; j < m; j++) {
-                T v = TG_EXP(x[i * inner + j] - top[j]);
+                T v = TG_EXP_DOWN(x[i * inner + j] - top[j]);
                 e[i * inner + j] = v;
                 sum[j] += v;
             }
         else
-            for (int64_t j = 0; j < m; j++) sum[j] += TG_EXP(x[i * inner + j] - top[j]);
+            for (int64_t j = 0; j < m; j++) sum[j] += TG_EXP_DOWN(x[i * inner + j] - top[j]);
     }
 }
+
+/* The columns' part begin..end counts tiles of at most INNER columns, row by row: threads may share one row. */
+#define TG_COLUMN_TILES(BODY)                                                                                    \
+    const int64_t tiles = (inner + INNER - 1) / INNER;                                                           \
+    for (int64_t unit = begin; unit < end; unit++) {                                                             \
+        const int64_t j0 = unit % tiles * INNER, m = inner - j0 < INNER ? inner - j0 : INNER;                    \
+        const int64_t at = unit / tiles * n * inner + j0;                                                        \
+        BODY                                                                                                     \
+    }
 
 TG_CLONES static void TG_OF(tg_softmax_columns)(int logarithm, T *restrict out, const T *restrict in, int64_t begin, int64_t end, int64_t n,
                                                 int64_t inner) {
     T top[INNER], sum[INNER];
-    for (int64_t row = begin; row < end; row++) {
-        for (int64_t j0 = 0; j0 < inner; j0 += INNER) {
-            int64_t m = inner - j0 < INNER ? inner - j0 : INNER;
-            const T *restrict x = in + row * n * inner + j0;
-            T *restrict y = out + row * n * inner + j0;
-            TG_OF(tg_column_sums)(top, sum, logarithm ? NULL : y, x, n, inner, m);
-            if (logarithm) {
-                for (int64_t j = 0; j < m; j++) sum[j] = TG_LOG(sum[j]);
-                for (int64_t i = 0; i < n; i++)
-                    for (int64_t j = 0; j < m; j++) y[i * inner + j] = x[i * inner + j] - top[j] - sum[j];
-            } else {
-                for (int64_t j = 0; j < m; j++) sum[j] = 1 / sum[j];
-                for (int64_t i = 0; i < n; i++)
-                    for (int64_t j = 0; j < m; j++) y[i * inner + j] *= sum[j];
-            }
-        }
-    }
+    TG_COLUMN_TILES(
+        const T *restrict x = in + at;
+        T *restrict y = out + at;
+        TG_OF(tg_column_sums)(top, sum, logarithm ? NULL : y, x, n, inner, m);
+        if (logarithm) {
+            for (int64_t j = 0; j < m; j++) sum[j] = TG_LOG(sum[j]);
+            for (int64_t i = 0; i < n; i++)
+                for (int64_t j = 0; j < m; j++) y[i * inner + j] = x[i * inner + j] - top[j] - sum[j];
+        } else {
+            for (int64_t j = 0; j < m; j++) sum[j] = 1 / sum[j];
+            for (int64_t i = 0; i < n; i++)
+                for (int64_t j = 0; j < m; j++) y[i * inner + j] *= sum[j];
+        })
 }
 
 /* y (g - sum(g y)), or g - exp(y) sum(g) from the logarithm. */
@@ -149,27 +154,25 @@ TG_CLONES static void TG_OF(tg_softmax_backward_rows)(int logarithm, T *restrict
 TG_CLONES static void TG_OF(tg_softmax_backward_columns)(int logarithm, T *restrict out, const T *restrict grad, const T *restrict output,
                                                          int64_t begin, int64_t end, int64_t n, int64_t inner) {
     T sum[INNER];
-    for (int64_t row = begin; row < end; row++) {
-        for (int64_t j0 = 0; j0 < inner; j0 += INNER) {
-            int64_t m = inner - j0 < INNER ? inner - j0 : INNER, at = row * n * inner + j0;
-            const T *restrict g = grad + at, *restrict y = output + at;
-            T *restrict d = out + at;
-            for (int64_t j = 0; j < m; j++) sum[j] = 0;
-            for (int64_t i = 0; i < n; i++) {
-                if (logarithm)
-                    for (int64_t j = 0; j < m; j++) sum[j] += g[i * inner + j];
-                else
-                    for (int64_t j = 0; j < m; j++) sum[j] += g[i * inner + j] * y[i * inner + j];
-            }
-            for (int64_t i = 0; i < n; i++) {
-                if (logarithm)
-                    for (int64_t j = 0; j < m; j++) d[i * inner + j] = g[i * inner + j] - TG_EXP(y[i * inner + j]) * sum[j];
-                else
-                    for (int64_t j = 0; j < m; j++) d[i * inner + j] = y[i * inner + j] * (g[i * inner + j] - sum[j]);
-            }
+    TG_COLUMN_TILES(
+        const T *restrict g = grad + at;
+        const T *restrict y = output + at;
+        T *restrict d = out + at;
+        for (int64_t j = 0; j < m; j++) sum[j] = 0;
+        for (int64_t i = 0; i < n; i++) {
+            if (logarithm)
+                for (int64_t j = 0; j < m; j++) sum[j] += g[i * inner + j];
+            else
+                for (int64_t j = 0; j < m; j++) sum[j] += g[i * inner + j] * y[i * inner + j];
         }
-    }
+        for (int64_t i = 0; i < n; i++) {
+            if (logarithm)
+                for (int64_t j = 0; j < m; j++) d[i * inner + j] = g[i * inner + j] - TG_EXP(y[i * inner + j]) * sum[j];
+            else
+                for (int64_t j = 0; j < m; j++) d[i * inner + j] = y[i * inner + j] * (g[i * inner + j] - sum[j]);
+        })
 }
+#undef TG_COLUMN_TILES
 
 /* lse = log(sum(exp(x))) of each row or column. */
 TG_CLONES static void TG_OF(tg_log_sums)(T *restrict lse, const T *restrict in, int64_t begin, int64_t end, int64_t n, int64_t inner) {
@@ -233,9 +236,9 @@ TG_CLONES static void TG_OF(tg_cross_entropy_backward)(const tg_classes *c, T *r
         }
         T g = grad[at * grad_stride], w = (weight ? weight[t] : 1) * kept * g, shift = lse[at], scale = w + spread * total * g;
         if (inner == 1)
-            for (int64_t k = 0; k < n; k++) d[k] = scale * TG_EXP(x[k] - shift);
+            for (int64_t k = 0; k < n; k++) d[k] = scale * TG_EXP_DOWN(x[k] - shift);
         else
-            for (int64_t k = 0; k < n; k++) d[k * inner] = scale * TG_EXP(x[k * inner] - shift);
+            for (int64_t k = 0; k < n; k++) d[k * inner] = scale * TG_EXP_DOWN(x[k * inner] - shift);
         if (spread != 0)
             for (int64_t k = 0; k < n; k++) d[k * inner] -= spread * g * (weight ? weight[k] : 1);
         d[t * inner] -= w;
