@@ -12,6 +12,7 @@ from typing import Any
 from tensorgrad._core.device import device as _device
 from tensorgrad._core.device import find_backend, registered_backends
 from tensorgrad.devices import Backend
+from tensorgrad.random import manual_seed as _manual_seed
 
 __all__ = [
     "Event",
@@ -24,6 +25,8 @@ __all__ = [
     "get_device_name",
     "is_available",
     "is_initialized",
+    "manual_seed",
+    "manual_seed_all",
     "max_memory_allocated",
     "memory_allocated",
     "memory_reserved",
@@ -159,6 +162,14 @@ def empty_cache() -> None:
     """Give memory that is kept for later tensors back to the driver; does nothing where there is none."""
     if is_initialized():
         find_backend("cuda").empty_cache()
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the generator: there is one for all devices, which draw the same numbers (`tensorgrad.manual_seed`)."""
+    _manual_seed(seed)
+
+
+manual_seed_all = manual_seed
 
 
 def Stream(device: Any = None) -> Any:

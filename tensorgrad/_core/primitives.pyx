@@ -20,6 +20,7 @@ from tensorgrad._core.profiler cimport profiled_kernel
 from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, new_tensor, shape_tuple
 
 from tensorgrad._core.graph import _type_names
+from tensorgrad._core.locks import local
 from tensorgrad._core.types import OutOfMemoryError
 
 cdef extern from "array.h" nogil:
@@ -433,6 +434,10 @@ cdef TensorBase _packed(TensorBase x):
     return y
 
 
+#: ``.on`` while copies from the CPU may be under way when they return: ``non_blocking=True``.
+hurried = local()
+
+
 cdef int _transfer(TensorBase dst, TensorBase src) except -1:
     cdef TensorBase tmp
     cdef int64_t nbytes
@@ -456,8 +461,12 @@ cdef int _transfer(TensorBase dst, TensorBase src) except -1:
     src = _packed(src)
     nbytes = dst.numel * dst.dtype.itemsize
     if src.storage.device.table != NULL:
-        call_plugin(dst, "copy_from_host", "copy_", (as_device_array(dst), PyMemoryView_FromMemory(
-            src.storage.data + src.offset * src.dtype.itemsize, nbytes, PyBUF_READ)))
+        arguments = (as_device_array(dst), PyMemoryView_FromMemory(
+            src.storage.data + src.offset * src.dtype.itemsize, nbytes, PyBUF_READ))
+        if getattr(hurried, "on", False) and has_kernel(dst, "copy_from_host_later"):
+            call_plugin(dst, "copy_from_host_later", "copy_", (*arguments, src.storage))
+        else:
+            call_plugin(dst, "copy_from_host", "copy_", arguments)
     elif dst.storage.device.table != NULL:
         call_plugin(src, "copy_to_host", "copy_", (PyMemoryView_FromMemory(
             dst.storage.data + dst.offset * dst.dtype.itemsize, nbytes, PyBUF_WRITE), as_device_array(src)))

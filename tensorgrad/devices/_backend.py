@@ -364,6 +364,15 @@ class Backend:
     start_profiling: Callable[[], None] | None = None
     stop_profiling: Callable[[], Sequence[KernelTime]] | None = None
 
+    #: ``copy_from_host_later(dst, src, keep)``: `copy_from_host` that may return while the bytes are still being
+    #: read, for ``non_blocking=True``; `keep` is to be referred to until they have been.
+    copy_from_host_later: Callable[[DeviceArray, memoryview, object], None] | None = None
+
+    #: ``pinned_memory(nbytes)``: a buffer on the CPU that the device reads by itself, for `Tensor.pin_memory`, and
+    #: ``is_pinned(address)``: whether an address lies in one.
+    pinned_memory: Callable[[int], Any] | None = None
+    is_pinned: Callable[[int], bool] | None = None
+
     #: ``to_dlpack(array, keep, stream, max_version)``: a DLPack capsule of an array's memory, in which `keep`
     #: is referred to until the consumer is done (the memory is freed when it dies). `stream` is what the
     #: consumer asked for.

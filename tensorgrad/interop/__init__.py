@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tensorgrad._core.tensor import add_method, services
-from tensorgrad.interop import pickling
+from tensorgrad.interop import pickling, pinned
 from tensorgrad.interop.construct import as_tensor, asarray, init_tensor, tensor
 from tensorgrad.interop.dlpack import dlpack_device, from_dlpack, to_dlpack
 from tensorgrad.interop.numpy_bridge import array, from_numpy, frombuffer, to_numpy, tolist
@@ -35,3 +35,5 @@ def install() -> None:
         dlpack_device=dlpack_device,
     )
     add_method("__setstate__", pickling.set_state)
+    add_method("pin_memory", pinned.pin_memory)
+    add_method("is_pinned", pinned.is_pinned)

@@ -16,6 +16,7 @@ import math
 
 from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.dtype import names
+from tensorgrad._core.primitives import hurried
 
 cdef Operator zeros_like, to_copy, clone, copy_, full, expand
 zeros_like, to_copy, clone, copy_ = handle("zeros_like"), handle("_to_copy"), handle("clone"), handle("copy_")
@@ -368,7 +369,14 @@ cdef object _copy_into(PyObject** a):
     for d in range(self.ndim):
         strides[d] = 0 if d < shift or (src.shape[d - shift] == 1 and self.shape[d] != 1) else src.strides[d - shift]
     wide = new_tensor(src.storage, src.dtype, self.ndim, self.shape, strides, src.offset)
-    primitives.copy(self, wide)
+    if <object>a[2] is not True:
+        primitives.copy(self, wide)
+        return
+    hurried.on = True
+    try:
+        primitives.copy(self, wide)
+    finally:
+        hurried.on = False
 
 
 operator("copy_(Tensor! self, Tensor src, bool non_blocking=False)", native(_copy_into), across_devices=True,
@@ -419,6 +427,15 @@ def _to(TensorBase self, dtype, device, bint copy):
     return self
 
 
+def _to_later(self, dtype, device, copy):
+    """`_to`, which may return while pinned memory is still being copied."""
+    hurried.on = True
+    try:
+        return _to(self, dtype, device, copy)
+    finally:
+        hurried.on = False
+
+
 composite("to(Tensor self, DType dtype, bool non_blocking=False, bool copy=False, *, Any memory_format=None)",
           lambda self, dtype, non_blocking, copy, memory_format: _to(self, dtype, None, copy), function=False,
           doc="""The tensor in another dtype or on another device; itself if it is there already.
@@ -430,9 +447,11 @@ composite("to(Tensor self, DType dtype, bool non_blocking=False, bool copy=False
     """)
 composite("to(Tensor self, Device? device=None, DType? dtype=None, bool non_blocking=False, bool copy=False, *, "
           "Any memory_format=None)",
-          lambda self, device, dtype, non_blocking, copy, memory_format: _to(self, dtype, device, copy), function=False)
+          lambda self, device, dtype, non_blocking, copy, memory_format:
+          (_to_later if non_blocking else _to)(self, dtype, device, copy), function=False)
 composite("to(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, Any memory_format=None)",
-          lambda self, other, non_blocking, copy, memory_format: _to(self, other.dtype, other.device, copy), function=False)
+          lambda self, other, non_blocking, copy, memory_format:
+          (_to_later if non_blocking else _to)(self, other.dtype, other.device, copy), function=False)
 composite("type_as(Tensor self, Tensor other)", lambda self, other: _to(self, other.dtype, other.device, False),
           function=False, doc="The tensor in the dtype and on the device of another.",
           samples=lambda make: [((make(3, 4), make(2, requires_grad=False)), {})],
@@ -440,7 +459,8 @@ composite("type_as(Tensor self, Tensor other)", lambda self, other: _to(self, ot
 composite("cpu(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, None, cpu, False), function=False,
           doc="The tensor on the CPU; itself if it is there already.")
 composite("cuda(Tensor self, Device? device=None, bool non_blocking=False, Any memory_format=None)",
-          lambda self, device, non_blocking, memory_format: _to(self, None, as_device("cuda") if device is None else device, False),
+          lambda self, device, non_blocking, memory_format:
+          (_to_later if non_blocking else _to)(self, None, as_device("cuda") if device is None else device, False),
           function=False, doc="The tensor on a CUDA device.")
 
 

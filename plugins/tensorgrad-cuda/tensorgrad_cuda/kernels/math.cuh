@@ -1,0 +1,208 @@
+/* The functions that expressions call: what kernels/cpu/scalar_math.h is for the CPU, chosen by overloading. */
+#define TG_REAL_FUNCTION(NAME)                                          \
+    TG_D float tg_##NAME(float x) { return NAME##f(x); }                \
+    TG_D double tg_##NAME(double x) { return NAME(x); }                 \
+    TG_D double tg_##NAME(int x) { return NAME((double)x); }
+TG_REAL_FUNCTION(sin) TG_REAL_FUNCTION(cos) TG_REAL_FUNCTION(tan) TG_REAL_FUNCTION(asin) TG_REAL_FUNCTION(acos)
+TG_REAL_FUNCTION(atan) TG_REAL_FUNCTION(sinh) TG_REAL_FUNCTION(cosh) TG_REAL_FUNCTION(tanh) TG_REAL_FUNCTION(asinh)
+TG_REAL_FUNCTION(acosh) TG_REAL_FUNCTION(atanh) TG_REAL_FUNCTION(exp) TG_REAL_FUNCTION(log) TG_REAL_FUNCTION(sqrt)
+TG_REAL_FUNCTION(exp2) TG_REAL_FUNCTION(expm1) TG_REAL_FUNCTION(log1p) TG_REAL_FUNCTION(floor) TG_REAL_FUNCTION(ceil)
+TG_REAL_FUNCTION(trunc) TG_REAL_FUNCTION(rint) TG_REAL_FUNCTION(erf) TG_REAL_FUNCTION(erfc) TG_REAL_FUNCTION(lgamma)
+TG_REAL_FUNCTION(log2) TG_REAL_FUNCTION(log10)
+#define TG_REAL_FUNCTION_OF_TWO(NAME)                                             \
+    TG_D float tg_##NAME(float x, float y) { return NAME##f(x, y); }              \
+    TG_D double tg_##NAME(double x, double y) { return NAME(x, y); }
+TG_REAL_FUNCTION_OF_TWO(hypot) TG_REAL_FUNCTION_OF_TWO(atan2) TG_REAL_FUNCTION_OF_TWO(copysign)
+TG_REAL_FUNCTION_OF_TWO(pow) TG_REAL_FUNCTION_OF_TWO(fmod)
+#undef TG_REAL_FUNCTION
+#undef TG_REAL_FUNCTION_OF_TWO
+template <class T> TG_D int tg_isnan(T x) { return x != x; }
+template <class T> TG_D int tg_signbit(T x) { return tg_copysign((T)1, x) < 0; }
+
+/* ---- functions that differ between integers, floats and complex numbers ---- */
+template <class T> TG_D T tg_max(T x, T y) {
+    if constexpr (tg_is_float<T>::value) return x > y || x != x ? x : y; else return x > y ? x : y; }
+template <class T> TG_D T tg_min(T x, T y) {
+    if constexpr (tg_is_float<T>::value) return x < y || x != x ? x : y; else return x < y ? x : y; }
+template <class T> TG_D typename tg_real_type<T>::type tg_abs(T x) {
+    if constexpr (tg_is_complex<T>::value) return tg_hypot(x.x, x.y);
+    else if constexpr (tg_is_float<T>::value) return tg_copysign(x, (T)1);
+    else if constexpr (tg_is_signed<T>::value) return x < (T)0 ? (T)(0 - (tg_u64)x) : x;
+    else return x; }
+template <class T> TG_D T tg_sign(T x) {
+    if constexpr (tg_is_complex<T>::value) { auto m = tg_abs(x); return m == 0 ? T(0) : x / m; }
+    else if constexpr (tg_is_float<T>::value || tg_is_signed<T>::value) return (T)((x > 0) - (x < 0));
+    else return (T)(x > (T)0); }
+/* division by zero gives 0 here; the operators refuse it before a kernel runs */
+template <class T> TG_D T tg_truncdiv(T x, T y) {
+    if constexpr (tg_is_float<T>::value) return tg_trunc(x / y);
+    else {
+        if (y == (T)0) return (T)0;
+        if constexpr (tg_is_signed<T>::value) if (y == (T)-1) return (T)(0 - (tg_u64)x);
+        return (T)(x / y); } }
+template <class T, class = decltype((T)0 % (T)1)> TG_D T tg_fmod(T x, T y) {
+    if (y == (T)0) return (T)0;
+    if constexpr (tg_is_signed<T>::value) if (y == (T)-1) return (T)0;
+    return (T)(x % y); }
+template <class T> TG_D T tg_remainder(T x, T y) {
+    T r = tg_fmod(x, y);
+    if constexpr (tg_is_float<T>::value || tg_is_signed<T>::value) return r != 0 && ((r < 0) != (y < 0)) ? (T)(r + y) : r;
+    else return r; }
+template <class T> TG_D T tg_floordiv(T x, T y) {
+    if constexpr (tg_is_float<T>::value) {
+        if (y == 0) return x / y;
+        T m = tg_fmod(x, y), q = (x - m) / y;
+        if (m != 0 && ((y < 0) != (m < 0))) q -= 1;
+        if (q == 0) return tg_copysign((T)0, x / y);
+        T f = tg_floor(q);
+        return q - f > (T)0.5 ? f + 1 : f;
+    } else {
+        T q = tg_truncdiv(x, y);
+        if constexpr (tg_is_signed<T>::value)
+            if (y != (T)0 && tg_fmod(x, y) != (T)0 && ((x < (T)0) != (y < (T)0))) return (T)(q - 1);
+        return q; } }
+
+/* ---- complex functions; Kahan, "Branch cuts for complex elementary functions" (1987), for the inverse ones ---- */
+#define TG_C template <class R> TG_D tg_complex<R>
+#define TG_Z tg_complex<R> z
+TG_C tg_log(TG_Z);
+TG_C tg_sinh(TG_Z);
+TG_C tg_cosh(TG_Z);
+TG_C tg_tanh(TG_Z);
+TG_C tg_asin(TG_Z);
+TG_C tg_atanh(TG_Z);
+template <class R> TG_D int tg_isnan(TG_Z) { return z.x != z.x || z.y != z.y; }
+template <class R> TG_D R tg_real(TG_Z) { return z.x; }
+template <class R> TG_D R tg_imag(TG_Z) { return z.y; }
+template <class R> TG_D R tg_arg(TG_Z) { return tg_atan2(z.y, z.x); }
+TG_D float tg_real(float x) { return x; }
+TG_D double tg_real(double x) { return x; }
+TG_D tg_c64 tg_make_c64(float x, float y) { return tg_c64(x, y); }
+TG_D tg_c128 tg_make_c128(double x, double y) { return tg_c128(x, y); }
+TG_C tg_conj(TG_Z) { return tg_complex<R>(z.x, -z.y); }
+TG_C tg_exp(TG_Z) {
+    R e = tg_exp(z.x);
+    return z.y == 0 ? tg_complex<R>(e, z.y) : tg_complex<R>(e * tg_cos(z.y), e * tg_sin(z.y)); }
+TG_C tg_log(TG_Z) {
+    R u = tg_abs(z.x), v = tg_abs(z.y), a = u > v ? u : v, b = u > v ? v : u, m = tg_hypot(a, b);
+    R l = m > (R)0.5 && m < 2 ? (R)0.5 * tg_log1p((a - 1) * (a + 1) + b * b) : tg_log(m);
+    return tg_complex<R>(l, tg_atan2(z.y, z.x)); }
+TG_C tg_log2(TG_Z) { return tg_log(z) * (R)1.44269504088896340736; }
+TG_C tg_log10(TG_Z) { return tg_log(z) * (R)0.43429448190325182765; }
+TG_C tg_sqrt(TG_Z) {
+    if (z.x == 0 && z.y == 0) return tg_complex<R>(0, z.y);
+    if (z.y == (R)TG_INF || z.y == -(R)TG_INF) return tg_complex<R>(TG_INF, z.y);
+    R s = tg_sqrt((tg_abs(z.x) + tg_hypot(z.x, z.y)) / 2), d = tg_abs(z.y) / (2 * s);
+    return z.x >= 0 ? tg_complex<R>(s, tg_copysign(d, z.y)) : tg_complex<R>(d, tg_copysign(s, z.y)); }
+TG_C tg_sinh(TG_Z) { return tg_complex<R>(tg_sinh(z.x) * tg_cos(z.y), tg_cosh(z.x) * tg_sin(z.y)); }
+TG_C tg_cosh(TG_Z) { return tg_complex<R>(tg_cosh(z.x) * tg_cos(z.y), tg_sinh(z.x) * tg_sin(z.y)); }
+TG_C tg_tanh(TG_Z) {
+    if (tg_abs(z.x) > 20)
+        return tg_complex<R>(tg_copysign((R)1, z.x), 4 * tg_sin(z.y) * tg_cos(z.y) * tg_exp(-2 * tg_abs(z.x)));
+    R t = tg_tan(z.y), c = 1 / (1 + t * t), s = tg_sinh(z.x), d = c + s * s; /* c is the square of the cosine */
+    return tg_complex<R>(s * tg_cosh(z.x) / d, t * c / d); }
+TG_C tg_sin(TG_Z) { auto w = tg_sinh(tg_complex<R>(-z.y, z.x)); return tg_complex<R>(w.y, -w.x); }
+TG_C tg_cos(TG_Z) { return tg_cosh(tg_complex<R>(-z.y, z.x)); }
+TG_C tg_tan(TG_Z) { auto w = tg_tanh(tg_complex<R>(-z.y, z.x)); return tg_complex<R>(w.y, -w.x); }
+TG_C tg_asin(TG_Z) {
+    auto a = tg_sqrt(tg_complex<R>(1 - z.x, -z.y)), b = tg_sqrt(tg_complex<R>(1 + z.x, z.y));
+    return tg_complex<R>(tg_atan2(z.x, a.x * b.x - a.y * b.y), tg_asinh(a.x * b.y - a.y * b.x)); }
+TG_C tg_acos(TG_Z) {
+    auto a = tg_sqrt(tg_complex<R>(1 - z.x, -z.y)), b = tg_sqrt(tg_complex<R>(1 + z.x, z.y));
+    return tg_complex<R>(2 * tg_atan2(a.x, b.x), tg_asinh(b.x * a.y - b.y * a.x)); }
+TG_C tg_asinh(TG_Z) { auto w = tg_asin(tg_complex<R>(-z.y, z.x)); return tg_complex<R>(w.y, -w.x); }
+TG_C tg_acosh(TG_Z) {
+    auto a = tg_sqrt(tg_complex<R>(z.x - 1, z.y)), b = tg_sqrt(tg_complex<R>(z.x + 1, z.y));
+    return tg_complex<R>(tg_asinh(a.x * b.x + a.y * b.y), 2 * tg_atan2(a.y, b.x)); }
+TG_C tg_atanh(TG_Z) {
+    return tg_complex<R>((R)0.25 * tg_log1p(4 * z.x / ((1 - z.x) * (1 - z.x) + z.y * z.y)),
+                         (R)0.5 * tg_atan2(2 * z.y, (1 - z.x) * (1 + z.x) - z.y * z.y)); }
+TG_C tg_atan(TG_Z) { auto w = tg_atanh(tg_complex<R>(-z.y, z.x)); return tg_complex<R>(w.y, -w.x); }
+template <class T> TG_D T tg_sigmoid(T x) { return (T)1 / ((T)1 + tg_exp(-x)); }
+#undef TG_C
+#undef TG_Z
+
+/* ---- powers ---- */
+template <class T> TG_D T tg_power(T x, T y) {
+    if constexpr (tg_is_complex<T>::value) {
+        if (y.x == 2 && y.y == 0) return x * x;
+        if (y.x == 0 && y.y == 0) return T(1);
+        if (x.x == 0 && x.y == 0 && y.x > 0) return T(0);
+        return tg_exp(y * tg_log(x));
+    } else if constexpr (tg_is_float<T>::value) return y == 2 ? x * x : tg_pow(x, y);
+    else {
+        if constexpr (tg_is_signed<T>::value)
+            if (y < (T)0) return x == (T)1 ? (T)1 : x == (T)-1 ? ((y & 1) ? (T)-1 : (T)1) : (T)0;
+        tg_u64 r = 1, b = (tg_u64)x;
+        for (tg_u64 e = (tg_u64)y; e; e >>= 1) { if (e & 1) r *= b; b *= b; }
+        return (T)r; } }
+
+/* ---- special functions, in double; kernels/cpu/special_math.h says where the formulas are from ---- */
+TG_D double tg_erfinv(double y) {
+    if (y != y) return y;
+    if (y <= -1 || y >= 1) return y == 1 ? (double)TG_INF : y == -1 ? -(double)TG_INF : (double)TG_NAN;
+    double w = -log((1 - y) * (1 + y)), x;
+    const double c[9] = {2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+                         -0.00125372503, -0.00417768164, 0.246640727, 1.50140941};
+    const double d[9] = {-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+                         -0.0076224613, 0.00943887047, 1.00167406, 2.83297682};
+    if (w < 5) { w -= 2.5; x = c[0]; for (int i = 1; i < 9; i++) x = c[i] + x * w; }
+    else { w = sqrt(w) - 3; x = d[0]; for (int i = 1; i < 9; i++) x = d[i] + x * w; }
+    x *= y;
+    for (int i = 0; i < 2; i++) { /* Newton's method; near the ends erfc keeps the digits that 1 - erf loses */
+        double error = y > 0.5 ? (1 - y) - erfc(x) : y < -0.5 ? erfc(-x) - (1 + y) : erf(x) - y;
+        x -= error / (1.12837916709551257390 * exp(-x * x)); }
+    return x; }
+TG_D double tg_digamma(double x) {
+    const double pi = 3.14159265358979323846;
+    double shift = 0;
+    if (x == 0) return copysign((double)TG_INF, -x);
+    if (x < 0) {
+        if (x == floor(x)) return (double)TG_NAN;
+        shift = -pi / tan(pi * fmod(x, 1.0));
+        x = 1 - x; }
+    while (x < 10) { shift -= 1 / x; x += 1; }
+    double z = 1 / (x * x);
+    double series = z * (1.0 / 12 - z * (1.0 / 120 - z * (1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132
+                    - z * (691.0 / 32760 - z * (1.0 / 12)))))));
+    return shift + log(x) - 0.5 / x - series; }
+TG_D double tg_zeta(double s, double x) {
+    const double c[12] = {12.0, -720.0, 30240.0, -1209600.0, 47900160.0, -1.8924375803183791606e9, 7.47242496e10,
+        -2.950130727918164224e12, 1.1646782814350067249e14, -4.5979787224074726105e15, 1.8152105401943546773e17,
+        -7.1661652561756670113e18};
+    if (s == 1) return (double)TG_INF;
+    if (s < 1) return (double)TG_NAN;
+    if (x <= 0) { if (x == floor(x)) return (double)TG_INF; if (s != floor(s)) return (double)TG_NAN; }
+    double sum = pow(x, -s), a = x, b = 0;
+    for (int i = 0; i < 9 || a <= 9; i++) {
+        a += 1; b = pow(a, -s); sum += b; if (fabs(b / sum) < 1.1e-16) return sum; }
+    sum += b * a / (s - 1) - 0.5 * b;
+    double factor = 1, k = 0;
+    for (int i = 0; i < 12; i++) {
+        factor *= s + k; b /= a;
+        double term = factor * b / c[i];
+        sum += term;
+        if (fabs(term / sum) < 1.1e-16) break;
+        k += 1; factor *= s + k; b /= a; k += 1; }
+    return sum; }
+TG_D double tg_polygamma(double x, double n) {
+    if (n == 0) return tg_digamma(x);
+    return (fmod(n, 2.0) == 0 ? -1 : 1) * tgamma(n + 1) * tg_zeta(n + 1, x); }
+
+/* ---- the names that expressions use ---- */
+#define tg_pow tg_power
+#define copysign tg_copysign
+#define __builtin_signbit tg_signbit
+#define _Bool bool
+#define int8_t tg_i8
+#define int16_t tg_i16
+#define int32_t tg_i32
+#define int64_t tg_i64
+#define uint8_t tg_u8
+#define uint16_t tg_u16
+#define uint32_t tg_u32
+#define uint64_t tg_u64
+#undef INFINITY
+#undef NAN
+#define INFINITY TG_INF
+#define NAN TG_NAN

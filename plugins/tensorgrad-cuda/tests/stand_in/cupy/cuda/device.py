@@ -1,0 +1,5 @@
+"""Handles of libraries."""
+
+
+def get_cublas_handle():
+    return 1
