@@ -10,7 +10,7 @@ from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from tensorgrad._core.device cimport cpu
 from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.dtype cimport (
-    CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_I64, category_of, combine_categories, default_code, dtype_of, promote,
+    CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, category_of, combine_categories, default_code, dtype_of, promote,
     to_complex_code, to_real_code)
 from tensorgrad._core.grad_mode cimport Level, anomaly_mode, level_at, thread_state
 from tensorgrad._core.graph cimport save_input, save_object, save_output, unpack
@@ -400,7 +400,8 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
             compile_overload(o)
         if nargs == 1:
             return run(o, <PyObject**>args)
-        if isinstance(<object>args[1], TensorBase) or type(<object>args[1]) is float or type(<object>args[1]) is int:
+        if isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
+                type(<object>args[1]) is float or type(<object>args[1]) is int)):
             return run(o, <PyObject**>args)
     kw = None if kwnames == NULL else <object>kwnames
     if kw is not None and "out" in <tuple>kw:
@@ -457,10 +458,44 @@ cdef object _call_with_out(Operator op, PyObject* const* args, Py_ssize_t nargs,
         raise TypeError(f"{op.__name__}(): argument 'out' must hold {len(results)} tensors, got {len(targets)}")
     for target, value in zip(targets, results):
         _check_cast(value, target)
+        _check_apart(target, positional + list(keywords.values()), (<Overload>op.overloads[0]).options.get("out_apart", False))
+    for target, value in zip(targets, results):
         if target.shape != value.shape:
             target.resize_(value.shape)
         target.copy_(value)
     return out if isinstance(out, TensorBase) else type(result)(targets)
+
+
+cdef int _check_apart(TensorBase target, list arguments, bint wholly) except -1:
+    """Refuse an `out` whose elements share memory, or that overlaps with an argument (`wholly`: the same tensor, too)."""
+    cdef TensorBase x
+    if target.storage is None:
+        return 0
+    if _overlaps_itself(target):
+        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                           "location. Please clone() the tensor before performing the operation.")
+    for argument in arguments:
+        for item in argument if isinstance(argument, (tuple, list)) else (argument,):
+            if not isinstance(item, TensorBase):
+                continue
+            x = <TensorBase>item
+            if x.storage is not target.storage or not _ranges_meet(x, target):
+                continue
+            if wholly or (_is_dense(x) and _is_dense(target) and not _same_geometry(x, target)):
+                raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer "
+                                   "to a single memory location. Please clone() the tensor before performing the operation.")
+    return 0
+
+
+cdef bint _is_dense(TensorBase x) noexcept:
+    """Whether the elements fill a stretch of memory without gaps."""
+    cdef int64_t last = 0
+    cdef int d
+    for d in range(x.ndim):
+        if x.shape[d] > 1 and x.strides[d] <= 0:
+            return False
+        last += (x.shape[d] - 1) * x.strides[d]
+    return last + 1 == x.numel
 
 
 cdef int _check_cast(TensorBase value, TensorBase target) except -1:
@@ -681,6 +716,12 @@ cdef object _mark_views(Overload o, PyObject** a, object result, tg_thread_state
         creation = VIEW_INFERENCE       # a view of an ordinary tensor is an ordinary one
     elif not st.grad:
         creation = VIEW_NO_GRAD
+    if source.flags & INFERENCE:        # its memory is an inference tensor's, wherever the view is made
+        for x in (result,) if isinstance(result, TensorBase) else result:
+            (<TensorBase>x).flags |= INFERENCE
+            (<TensorBase>x).version = NULL
+        if not st.inference:
+            creation = VIEW_DEFAULT
     rest = PyTuple_New(o.signature.n_params - 1)
     for i in range(1, o.signature.n_params):
         Py_INCREF(<object>a[i])
@@ -1032,7 +1073,7 @@ def jvp_values(Overload o, list args, list tangents, outs, bint linear):
         raise NotImplementedError(
             f"Trying to use forward AD with {o.name} that does not support it because it has not been implemented yet. "
             "Please declare a jvp for it, or use reverse mode.")
-    total = None
+    total = flat = None
     for i in range(o.n_inputs):
         t = tangents[o.input_params[i]]
         if t is None:
@@ -1043,11 +1084,12 @@ def jvp_values(Overload o, list args, list tangents, outs, bint linear):
             parameters = {q.name: j for j, q in enumerate(o.signature.params)}
             p = p(*[outs if name == "out" else args[parameters[name]] for name in names])
         elif p == 0:
+            flat = t
             continue
         term = _times_partial(t, p, False)
         if term is not None:
             total = term if total is None else call2(op_add, total, term)
-    return total
+    return call1(op_zeros_like, flat) if total is None and flat is not None else total
 
 
 cdef int _propagate(Overload o, PyObject** a, object result, bint written) except -1:
@@ -1193,6 +1235,10 @@ cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
         PyObject_Vectorcall(o.check, a, n, NULL)
     if first is None:
         return _numbers_only(o, a)
+    if k.bool_first and isinstance(<object>a[0], TensorBase) and (<TensorBase>a[0]).dtype.code != TG_BOOL \
+            and (<TensorBase>a[0]).dtype.code != TG_U8:
+        raise RuntimeError(f"{o.name} expected condition to be a boolean tensor, but got a tensor with dtype "
+                           f"{_legacy((<TensorBase>a[0]).dtype).capitalize()}")
     code = compute_dtype(o, a)
     out_code = TG_BOOL if k.bool_output else (to_real_code(code) if k.real_output else code)
     if out is not None:
