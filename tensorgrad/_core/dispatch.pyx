@@ -1236,7 +1236,7 @@ cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
     if first is None:
         return _numbers_only(o, a)
     if k.bool_first and isinstance(<object>a[0], TensorBase) and (<TensorBase>a[0]).dtype.code != TG_BOOL \
-            and (<TensorBase>a[0]).dtype.code != TG_U8:
+            and (<TensorBase>a[0]).dtype.code != TG_U8 and o.signature.params[0].name == "condition":
         raise RuntimeError(f"{o.name} expected condition to be a boolean tensor, but got a tensor with dtype "
                            f"{_legacy((<TensorBase>a[0]).dtype).capitalize()}")
     code = compute_dtype(o, a)

@@ -7,33 +7,45 @@ from tensorgrad._core.dispatch import composite
 
 cdef Operator cat, stack, reshape, arange, where, zeros, select, slice_, diagonal, clone, unsqueeze, copy_, tensor_split
 cat, stack, reshape, arange, where, zeros = (handle(n) for n in ("cat", "stack", "reshape", "arange", "where", "zeros"))
+cdef Operator select_backward = handle("select_backward"), slice_backward = handle("slice_backward")
+cdef Operator diagonal_backward = handle("diagonal_backward")
 select, slice_, diagonal, clone = (handle(n) for n in ("select", "slice", "diagonal", "clone"))
 unsqueeze, copy_, tensor_split = (handle(n) for n in ("unsqueeze", "copy_", "tensor_split"))
 
 
 # ---- a part of a copy written ------------------------------------------------------------------------------------------
-def _written(self, part, src):
-    """A copy of `self` in which the view that `part` takes of it holds `src`."""
-    out = clone(self)
-    view = part(out)
-    if tuple(view.shape) != tuple(src.shape):
+def _written(self, src, part, back):
+    """A copy of `self` in which the view that `part` takes of it holds `src`: `back` puts a part into zeros."""
+    shape = tuple(part(self).shape)
+    if shape != tuple(src.shape):
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, "
-                           f"slice size = {list(view.shape)}")
-    copy_(view, src)
-    return out
+                           f"slice size = {list(shape)}")
+    there = back(handle("ones")(shape, dtype=self.dtype, device=self.device), tuple(self.shape)) != 0
+    return where(there, back(src.to(self.dtype), tuple(self.shape)), self)
 
 
 composite("select_scatter(Tensor self, Tensor src, Dim dim, int index)",
-          lambda self, src, dim, index: _written(self, lambda x: select(x, dim, index), src),
+          lambda self, src, dim, index: _written(self, src, lambda x: select(x, dim, index),
+                                                   lambda g, shape: select_backward(g, shape, dim, index)),
           samples=lambda make: [((make(3, 4), make(4), 0, 1), {})], doc="A copy with `src` at one index of a dimension.")
 composite("slice_scatter(Tensor self, Tensor src, Dim dim=0, int? start=None, int? end=None, int step=1)",
-          lambda self, src, dim, start, end, step: _written(self, lambda x: slice_(x, dim, start, end, step), src),
+          lambda self, src, dim, start, end, step: _written(self, src, lambda x: slice_(x, dim, start, end, step),
+                                                            lambda g, shape: slice_backward(g, shape, dim, start, end, step)),
           samples=lambda make: [((make(5, 2), make(2, 2), 0, 1, 5, 2), {})], doc="A copy with `src` at a slice of a dimension.")
 composite("diagonal_scatter(Tensor self, Tensor src, int offset=0, Dim dim1=0, Dim dim2=1)",
-          lambda self, src, offset, dim1, dim2: _written(self, lambda x: diagonal(x, offset, dim1, dim2), src),
+          lambda self, src, offset, dim1, dim2: _written(self, src, lambda x: diagonal(x, offset, dim1, dim2),
+                                                         lambda g, shape: diagonal_backward(g, shape, offset, dim1, dim2)),
           samples=lambda make: [((make(3, 4), make(3)), {})], doc="A copy with `src` on a diagonal.")
+
+
+def _strided_scatter(self, src, size, stride, offset):
+    out = clone(self).contiguous()
+    copy_(handle("as_strided")(out, size, stride, offset), src)
+    return out
+
+
 composite("as_strided_scatter(Tensor self, Tensor src, Size size, Size stride, int? storage_offset=None)",
-          lambda self, src, size, stride, offset: _written(self.contiguous(), lambda x: handle("as_strided")(x, size, stride, offset), src),
+          lambda self, src, size, stride, offset: _strided_scatter(self, src, size, stride, offset),
           samples=lambda make: [], doc="A copy with `src` where `as_strided` would look.")
 composite("put(Tensor self, Tensor index, Tensor source, bool accumulate=False)",
           lambda self, index, source, accumulate: reshape(handle("index_put")(

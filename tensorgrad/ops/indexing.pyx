@@ -903,7 +903,7 @@ def _scatter_reduce_partials(self, dim, index, src, out, reduce, include_self):
 
 def _scatter_reduce_vjp(grad, self, dim, index, src, out, reduce, include_self):
     of_self, of_src = _scatter_reduce_partials(self, dim, index, src, out, reduce, include_self)
-    return grad * conj(of_self), gather(grad, dim, index) * conj(of_src)
+    return grad * conj(of_self), None, gather(grad, dim, index) * conj(of_src)
 
 
 def _scatter_reduce_jvp(self, self_t, dim, index, src, src_t, out, reduce, include_self):

@@ -248,7 +248,7 @@ def _qr_vjp(grad_Q, grad_R, A_shape, Q, R, mode):
     _refuse_wide(A_shape, mode)
     M = matmul(R, _H(grad_R)) - matmul(_H(grad_Q), Q)
     low = tril(M, -1)
-    return matmul(grad_Q + matmul(Q, low + _H(low) + diag_embed(_diag(M))), _H(inv(R)))
+    return matmul(grad_Q + matmul(Q, low + _H(low) + diag_embed(to(real(_diag(M)), M.dtype) if M.is_complex() else _diag(M))), _H(inv(R)))
 
 
 def _qr_jvp(A_shape, A_t, Q, R, mode):
@@ -467,7 +467,7 @@ def _cond(A, p):
 
 
 for _name, _doc in (("linalg_matrix_power(Tensor A, int n)", "linalg.matrix_power"), ("matrix_power(Tensor self, int n)", "matrix_power")):
-    composite(_name, lambda A, n: _matrix_power(A, n), method=_name[0] == "m",
+    composite(_name, lambda A, n: _matrix_power(A, n), method=_name[0] == "m", domain=(-1.0, 1.0),
               samples=lambda make: [((make(3, 3), 3), {}), ((make(2, 2), 0), {})],
               doc="A square matrix multiplied with itself `n` times; with its inverse for negative `n`.")
 

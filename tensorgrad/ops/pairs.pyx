@@ -86,8 +86,9 @@ def _frexp(self):
 
 composite("ldexp(Tensor self, Tensor other)", lambda self, other: self * pow_(2.0, other), inplace=True,
           reference="self * np.power(2.0, other)", doc="``self * 2^other``.")
-composite("float_power(Operand self, Operand exponent)", lambda self, exponent: _float_power(self, exponent), domain=(0.3, 2.0),
-          reference="np.float_power(self, exponent)", doc="Each element raised to a power, in double precision.")
+composite("float_power(Operand self, Operand exponent)", lambda self, exponent: _float_power(self, exponent),
+          samples=lambda make: [((make(3, 4, low=0.3, high=2.0), make(4)), {}), ((make(3), 2), {}), ((2, make(3)), {})],
+          doc="Each element raised to a power, in double precision.")
 
 
 def _float_power(self, exponent):

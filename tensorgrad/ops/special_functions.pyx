@@ -69,8 +69,9 @@ elementwise(<size_t>&tg_k_log_ndtr, "special_log_ndtr(Tensor self)", to_float=Tr
             partials={"self": lambda self: math.sqrt(2 / math.pi) / erfcx(self * -math.sqrt(0.5))},
             reference="np.log(np.vectorize(math.erfc, otypes=[float])(self * -math.sqrt(0.5)) / 2)", doc="The logarithm of `ndtr`.")
 elementwise(<size_t>&tg_k_entr, "special_entr(Tensor self)", to_float=True, method=False, inplace=False, domain=(0.2, 2.0),
-            partials={"self": lambda self: -log(self) - 1}, reference="-self * np.log(self)", doc="``-x log(x)``, 0 at 0.")
-elementwise(<size_t>&tg_k_zeta, "special_zeta(Tensor self, Tensor other)", to_float=True, method=False, inplace=False, domain=(1.5, 4.0),
+            partials={"self": lambda self: -log(self) - 1}, reference="-1.0 * self * np.log(self)", doc="``-x log(x)``, 0 at 0.")
+elementwise(<size_t>&tg_k_zeta, "special_zeta(Tensor self, Tensor other)", to_float=True, method=False, inplace=False,
+            samples=lambda make: [((make(3, 4, low=1.5, high=4.0, requires_grad=False), make(4, low=1.5, high=4.0)), {})],
             vjp={"other": lambda grad, self, other: -grad * self * zeta(self + 1, other)},
             jvp=lambda self, other, other_t: -other_t * self * zeta(self + 1, other),
             doc="Hurwitz' zeta function: the sum of ``(k + other)^-self`` over k = 0, 1, ...")

@@ -60,12 +60,13 @@ composite("searchsorted(Tensor sorted_sequence, Operand self, *, bool out_int32=
           lambda sequence, self, out_int32, right, side, sorter: _search(sequence, self, out_int32, right, side, sorter), method=False,
           reference="np.searchsorted(sorted_sequence, self, 'right' if right else 'left')",
           samples=lambda make: [((sort_of(make(5, requires_grad=False)), make(2, 3, requires_grad=False)), {}),
-                                ((sort_of(make(4, requires_grad=False)), make(3, requires_grad=False)), {"right": True})],
+                                ((sort_of(make(4, requires_grad=False)), 1), {"right": True})],
           doc="Where each value would be inserted into a sequence (a row of it for each row of values) to keep it in order.")
 composite("bucketize(Operand self, Tensor boundaries, *, bool out_int32=False, bool right=False)",
           lambda self, boundaries, out_int32, right: _bucketize(self, boundaries, out_int32, right), method=False,
           reference="np.searchsorted(boundaries, self, 'right' if right else 'left')",
-          samples=lambda make: [((make(2, 3, requires_grad=False), sort_of(make(5, requires_grad=False))), {})],
+          samples=lambda make: [((make(2, 3, requires_grad=False), sort_of(make(5, requires_grad=False))), {}),
+                                ((1, sort_of(make(5, requires_grad=False))), {})],
           doc="The number of the interval between boundaries that each element is in.")
 
 
@@ -99,7 +100,8 @@ def _bucketize(self, boundaries, out_int32, right):
 composite("isin(Operand elements, Operand test_elements, *, bool assume_unique=False, bool invert=False)",
           lambda elements, test_elements, assume_unique, invert: _isin(elements, test_elements, invert), method=False,
           reference="np.isin(elements, test_elements, invert=invert)",
-          samples=lambda make: [((make(3, 4, requires_grad=False), make(5, requires_grad=False)), {})],
+          samples=lambda make: [((make(3, 4, requires_grad=False), make(5, requires_grad=False)), {}),
+                                ((make(3, requires_grad=False), 1), {})],
           doc="Whether each element is among the test elements.")
 
 
@@ -239,8 +241,8 @@ for _name, _skip in (("quantile", False), ("nanquantile", True)):
     composite(f"{_name}(Tensor self, Operand q, Dim? dim=None, bool keepdim=False, *, str interpolation='linear')",
               lambda self, q, dim, keepdim, interpolation, skip=_skip: _quantile(self, q, dim, keepdim, interpolation, skip),
               reference=f"np.{_name}(self, q, axis=dim, keepdims=keepdim, method=interpolation)",
-              samples=lambda make: [((make(3, 5), 0.3), {}), ((make(3, 5), 0.6, 1, True), {}),
-                                    ((make(3, 4), 0.5, 0), {"interpolation": "lower"})],
+              samples=lambda make: [((make(3, 5), 0.25), {}), ((make(3, 5), 0.5), {"dim": 1, "keepdim": True}),
+                                    ((make(3, 4), 0.5), {"dim": 0, "interpolation": "lower"})],
               doc="The values below which a part `q` of the elements lies" + (", nan left out." if _skip else "; nan if there is one."))
 
 
@@ -306,20 +308,28 @@ composite("cumulative_trapezoid(Tensor y, Tensor x, *, Dim dim=-1)", lambda y, x
 def _panels(y, dx, dim):
     if y.ndim == 0:
         raise RuntimeError("trapezoid expects at least a 1-dimensional tensor")
+    return _neighbours(y, dim) * dx / 2.0
+
+
+def _neighbours(y, dim):
+    """The sums of neighbours; of integers as floating point numbers, which do not wrap around."""
+    if not (y.is_floating_point() or y.is_complex()):
+        y = y * 1.0
     n = max(y.size(dim) - 1, 0)
-    return (y.narrow(dim, y.size(dim) - n, n) + y.narrow(dim, 0, n)) * dx / 2.0
+    return y.narrow(dim, y.size(dim) - n, n) + y.narrow(dim, 0, n)
 
 
 def _panels_at(y, x, dim):
     along = dim - y.ndim
+    if not (x.is_floating_point() or x.is_complex()):
+        x = x * 1.0
     if x.ndim == 1:
         if x.size(0) != y.size(dim):
             raise RuntimeError("trapezoid: There must be one `x` value for each sample point")
         steps = reshape(handle("diff")(x), (-1,) + (1,) * (-along - 1))
     else:
         steps = handle("diff")(x, 1, along)
-    n = max(y.size(dim) - 1, 0)
-    return (y.narrow(dim, y.size(dim) - n, n) + y.narrow(dim, 0, n)) * steps / 2.0
+    return _neighbours(y, dim) * steps / 2.0
 
 
 # ---- distances ------------------------------------------------------------------------------------------------------------
