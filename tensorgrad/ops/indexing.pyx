@@ -756,7 +756,8 @@ cdef int _check_ranks(str name, TensorBase x, int dim, TensorBase index, TensorB
 
 def _gather(TensorBase self, int dim, TensorBase index, sparse_grad):
     cdef TensorBase out, i = _index_like(index, self, "gather")
-    _check_ranks("gather", self, dim, i, None)
+    if i.numel:
+        _check_ranks("gather", self, dim, i, None)
     out = empty(i.ndim, i.shape, self.dtype, self.storage.device)
     if out.numel:
         primitives.gather(_as_vector(out), _as_vector(self), dim, _as_vector(i), "gather")

@@ -682,6 +682,8 @@ def _norm(self, p, dim, keepdim):
         raise RuntimeError(f"norm(): the desired output dtype should be either floating point or complex. Got {_title(self)} instead.")
     if p is None or p == "fro" or p == 2:
         return handle("_norm2")(self, dim, keepdim)
+    if p == "nuc":
+        return handle("linalg_matrix_norm")(self, "nuc", dim, keepdim)
     if isinstance(p, str):
         raise RuntimeError(f"norm(): the order '{p}' is not supported; use a number or 'fro'")
     size = self.abs()

@@ -375,6 +375,9 @@ def _cov(self, correction, fweights, aweights):
     if self.ndim > 2:
         raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {self.ndim} dimensions")
     x = self if self.ndim == 2 else reshape(self, (1, -1))
+    for name, w in (("fweights", fweights), ("aweights", aweights)):
+        if w is not None and w.ndim > 1:
+            raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {w.ndim} dimensions")
     weights = fweights if aweights is None else aweights if fweights is None else fweights * aweights
     total = x.size(1) if weights is None else sum_(weights)
     mean = (sum_(x, (1,), True) if weights is None else sum_(x * weights, (1,), True)) / total
@@ -386,7 +389,7 @@ def _cov(self, correction, fweights, aweights):
     degrees = max(degrees, 0) if weights is None else degrees.clamp(min=0)
     c = handle("matmul")(scaled, handle("conj")(centred.t()))
     c = c / (degrees if isinstance(degrees, TensorBase) or degrees else 0.0)
-    return c if self.ndim == 2 else reshape(c, ())
+    return reshape(c, ()) if c.numel() == 1 else c
 
 
 def _corrcoef(self):
