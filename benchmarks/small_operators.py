@@ -28,9 +28,18 @@ CASES = {
     "8x8 product": ("m @ m", "m @ m"),
     "softmax": ("x.softmax(1)", None),
     "item": ("s.item()", "s.item()"),
+    "var": ("x.var()", "x.var(ddof=1)"),
+    "topk": ("x.topk(2)", None),
+    "x[mask]": ("m[k]", None),
+    "x[index]": ("m[i]", None),
+    "masked_fill": ("m.masked_fill(k, 0.0)", None),
+    "repeat": ("x.repeat(2, 2)", "np.tile(x, (2, 2))"),
     "forward and backward": ("(r * r).sum().backward()", None),
 }
-TENSORS = "x = t.ones(2, 3); y = t.ones(2, 3); r = t.ones(2, 3, requires_grad=True); m = t.ones(8, 8); s = x.sum()"
+TENSORS = (
+    "x = t.ones(2, 3); y = t.ones(2, 3); r = t.ones(2, 3, requires_grad=True); m = t.ones(8, 8); s = x.sum(); "
+    "k = m > 0; i = t.arange(8)"
+)
 SETUP = {
     "tensorgrad": f"import tensorgrad as t; {TENSORS}",
     "torch": f"import torch as t; t.set_num_threads(1); {TENSORS}",

@@ -64,7 +64,21 @@ globals().update(_dtype_names())
 globals().update({name: op for name, op, is_function, _ in _ops.public_names() if is_function})
 
 # These are written in public names, and so come after them.
-from tensorgrad import __config__, autograd, cpu, cuda, devices, func, profiler, random, testing, utils  # noqa: E402
+from tensorgrad import (  # noqa: E402
+    __config__,
+    autograd,
+    cpu,
+    cuda,
+    devices,
+    fft,
+    func,
+    linalg,
+    profiler,
+    random,
+    special,
+    testing,
+    utils,
+)
 from tensorgrad.autograd import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: E402
 from tensorgrad.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled  # noqa: E402
 

@@ -22,6 +22,9 @@ TITLES = {
     "func": "`func`, `autograd.functional`, `gradcheck`",
     "graph": "The graph: nodes, edges, saved values",
     "tensors": "Tensors, modules, optimisers",
+    "layers": "Layers: values and gradients",
+    "optimisers": "Optimisers and learning rates",
+    "checkpoint": "Checkpoints, saved values, switches of the engine",
 }
 
 HEAD = """# Parity with PyTorch

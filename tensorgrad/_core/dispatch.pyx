@@ -13,9 +13,10 @@ from tensorgrad._core.elementwise cimport check_cast, pointwise_result, refuse_e
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.graph cimport save_output
 from tensorgrad._core.operator cimport call1, call2, handle, set_dispatcher
+from tensorgrad._core.overlap cimport check_apart
 from tensorgrad._core.primitives cimport copy, has_shape
 from tensorgrad._core.recording cimport begin_record, detached_clone, finish_record
-from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_TENSORS, release
+from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_OPERAND, P_TENSORS, release
 from tensorgrad._core.tangents cimport is_linear, propagate, run_jvp
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT, VIEW_NO_GRAD, NodeBase,
@@ -52,7 +53,8 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
             compile_overload(o)
         if nargs == 1:
             return run(o, <PyObject**>args)
-        if isinstance(<object>args[1], TensorBase) or type(<object>args[1]) is float or type(<object>args[1]) is int:
+        if isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
+                type(<object>args[1]) is float or type(<object>args[1]) is int)):
             return run(o, <PyObject**>args)
     kw = None if kwnames == NULL else <object>kwnames
     if kw is not None and "out" in <tuple>kw:
@@ -109,6 +111,8 @@ cdef object _call_with_out(Operator op, PyObject* const* args, Py_ssize_t nargs,
         raise TypeError(f"{op.__name__}(): argument 'out' must hold {len(results)} tensors, got {len(targets)}")
     for target, value in zip(targets, results):
         check_cast(value, target)
+        check_apart(target, positional + list(keywords.values()), (<Overload>op.overloads[0]).options.get("out_apart", False))
+    for target, value in zip(targets, results):
         if target.shape != value.shape:
             target.resize_(value.shape)
         target.copy_(value)
@@ -313,6 +317,12 @@ cdef object _mark_views(Overload o, PyObject** a, object result, tg_thread_state
         creation = VIEW_INFERENCE       # a view of an ordinary tensor is an ordinary one
     elif not st.grad:
         creation = VIEW_NO_GRAD
+    if source.flags & INFERENCE:        # its memory is an inference tensor's, wherever the view is made
+        for x in (result,) if isinstance(result, TensorBase) else result:
+            (<TensorBase>x).flags |= INFERENCE
+            (<TensorBase>x).version = NULL
+        if not st.inference:
+            creation = VIEW_DEFAULT
     rest = PyTuple_New(o.signature.n_params - 1)
     for i in range(1, o.signature.n_params):
         Py_INCREF(<object>a[i])

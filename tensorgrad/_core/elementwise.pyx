@@ -6,9 +6,10 @@ from tensorgrad._core.device cimport cpu
 from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.device cimport tg_kernel
 from tensorgrad._core.dtype cimport (
-    CAT_FLOAT, TG_BOOL, TG_I64, category_of, combine_categories, default_code, dtype_of, promote, to_complex_code, to_real_code)
+    CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, category_of, combine_categories, default_code, dtype_of, promote, to_complex_code, to_real_code)
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, call1, handle
+from tensorgrad._core.overlap cimport overlaps_itself, ranges_meet, same_geometry
 from tensorgrad._core.primitives cimport has_shape, pointwise
 from tensorgrad._core.signature cimport P_NUMBER, Param
 from tensorgrad._core.types cimport CONTIGUOUS, empty, new_tensor
@@ -126,6 +127,10 @@ cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
         PyObject_Vectorcall(o.check, a, n, NULL)
     if first is None:
         return _numbers_only(o, a)
+    if k.bool_first and isinstance(<object>a[0], TensorBase) and (<TensorBase>a[0]).dtype.code != TG_BOOL \
+            and (<TensorBase>a[0]).dtype.code != TG_U8 and o.signature.params[0].name == "condition":
+        raise RuntimeError(f"{o.name} expected condition to be a boolean tensor, but got a tensor with dtype "
+                           f"{legacy_name((<TensorBase>a[0]).dtype).capitalize()}")
     code = compute_dtype(o, a)
     out_code = TG_BOOL if k.bool_output else (to_real_code(code) if k.real_output else code)
     if out is not None:
@@ -184,14 +189,6 @@ cdef TensorBase _empty_like_layout(TensorBase x, DType dtype, Device device):
     return new_tensor(out.storage, dtype, x.ndim, x.shape, strides, 0)
 
 
-cdef bint _overlaps_itself(TensorBase x):
-    cdef int d
-    for d in range(x.ndim):
-        if x.strides[d] == 0 and x.shape[d] > 1:
-            return True
-    return False
-
-
 cdef TensorBase _pointwise_into(Overload o, const tg_kernel* k, int code, int out_code, PyObject** a, TensorBase out):
     """An in-place operator: every check comes before the first write."""
     cdef int64_t shape[64]
@@ -206,7 +203,7 @@ cdef TensorBase _pointwise_into(Overload o, const tg_kernel* k, int code, int ou
     if not has_shape(out, ndim, shape):
         raise RuntimeError(f"output with shape {[out.shape[d] for d in range(out.ndim)]} doesn't match the broadcast shape "
                            f"{[shape[d] for d in range(ndim)]}")
-    if _overlaps_itself(out):
+    if overlaps_itself(out):
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory "
                            "location. Please clone() the tensor before performing the operation.")
     for i in range(k.n_inputs):
@@ -214,7 +211,7 @@ cdef TensorBase _pointwise_into(Overload o, const tg_kernel* k, int code, int ou
         if not isinstance(<object>a[i], TensorBase):
             continue
         x = <TensorBase>a[i]
-        if x is not out and x.storage is out.storage and not _same_geometry(x, out) and _ranges_meet(x, out):
+        if x is not out and x.storage is out.storage and not same_geometry(x, out) and ranges_meet(x, out):
             if x.flags & CONTIGUOUS and out.flags & CONTIGUOUS:
                 raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer "
                                    "to a single memory location. Please clone() the tensor before performing the operation.")
@@ -223,34 +220,6 @@ cdef TensorBase _pointwise_into(Overload o, const tg_kernel* k, int code, int ou
             operands[i] = <PyObject*>x
     pointwise(k, code, out, operands)
     return out
-
-
-cdef bint _same_geometry(TensorBase x, TensorBase y):
-    cdef int d
-    if x.ndim != y.ndim or x.offset != y.offset:
-        return False
-    for d in range(x.ndim):
-        if x.shape[d] != y.shape[d] or (x.strides[d] != y.strides[d] and x.shape[d] > 1):
-            return False
-    return True
-
-
-cdef bint _ranges_meet(TensorBase x, TensorBase y):
-    cdef int64_t x0 = x.offset, x1 = x.offset, y0 = y.offset, y1 = y.offset
-    cdef int d
-    if x.numel == 0 or y.numel == 0:
-        return False
-    for d in range(x.ndim):
-        if x.strides[d] > 0:
-            x1 += x.strides[d] * (x.shape[d] - 1)
-        else:
-            x0 += x.strides[d] * (x.shape[d] - 1)
-    for d in range(y.ndim):
-        if y.strides[d] > 0:
-            y1 += y.strides[d] * (y.shape[d] - 1)
-        else:
-            y0 += y.strides[d] * (y.shape[d] - 1)
-    return x0 <= y1 and y0 <= x1
 
 
 def result_type(x, y):

@@ -119,7 +119,7 @@ def jvp_values(Overload o, list args, list tangents, outs, bint linear):
         raise NotImplementedError(
             f"Trying to use forward AD with {o.name} that does not support it because it has not been implemented yet. "
             "Please declare a jvp for it, or use reverse mode.")
-    total = None
+    total = flat = None
     for i in range(o.n_inputs):
         t = tangents[o.input_params[i]]
         if t is None:
@@ -132,11 +132,12 @@ def jvp_values(Overload o, list args, list tangents, outs, bint linear):
             parameters = {q.name: j for j, q in enumerate(o.signature.params)}
             p = p(*[outs if name == "out" else args[parameters[name]] for name in names])
         elif p == 0:
+            flat = t
             continue
         term = times_partial(t, p, False)
         if term is not None:
             total = term if total is None else call2(op_add, total, term)
-    return total
+    return call1(op_zeros_like, flat) if total is None and flat is not None else total
 
 
 cdef int propagate(Overload o, PyObject** a, object result, bint written) except -1:

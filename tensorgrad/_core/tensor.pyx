@@ -38,7 +38,7 @@ cdef Operator op_pow_ = handle("pow_"), op_floor_divide_ = handle("floor_divide_
 cdef Operator op_and_ = handle("bitwise_and_"), op_or_ = handle("bitwise_or_"), op_xor_ = handle("bitwise_xor_")
 cdef Operator op_detach = handle("detach"), op_unbind = handle("unbind")
 cdef Operator op_getitem = handle("__getitem__"), op_setitem = handle("__setitem__"), op_to = handle("to")
-cdef Operator op_scalar_tensor = handle("scalar_tensor")
+cdef Operator op_scalar_tensor = handle("scalar_tensor"), op_where = handle("where")
 
 
 cdef Views _views = NULL
@@ -569,6 +569,10 @@ cdef class Tensor(TensorBase):
 
     def __setitem__(self, index, value):
         services["setitem"](self, index, value)
+
+    def where(self, condition, other):
+        """Elements of this tensor where `condition` holds, else of `other`: ``tensorgrad.where(condition, self, other)``."""
+        return op_where(condition, self, other)
 
     def __delitem__(self, index):
         raise TypeError("Tensor does not support deleting items")

@@ -62,6 +62,17 @@ cdef object replay(ViewStep step, object base):
     return base
 
 
+cdef bint _shows_the_same(TensorBase x, TensorBase y) noexcept:
+    """Whether two views show the same elements at the same places."""
+    cdef int d
+    if x.ndim != y.ndim or x.offset != y.offset:
+        return x.numel == 0 and y.numel == 0
+    for d in range(x.ndim):
+        if x.shape[d] != y.shape[d] or (x.strides[d] != y.strides[d] and x.shape[d] > 1):
+            return False
+    return True
+
+
 cdef int refresh_view(TensorBase x) except -1:
     """Find the history of a view anew when its base or a sibling view has been written since."""
     cdef TensorBase fresh
@@ -80,6 +91,10 @@ cdef int refresh_view(TensorBase x) except -1:
             fresh = replay(x.step, x.base)
         finally:
             thread_state().grad, thread_state().depth = before, before_depth
+        if x.wrap is None and not _shows_the_same(x, fresh):
+            raise RuntimeError(
+                "A view was created, and then the shape of its base has been changed in place (t_, transpose_, squeeze_, ...): the "
+                "history of the view can no longer be found. Make the view again from its base")
         move_retain(x.grad_fn, x.output_nr, fresh.grad_fn, fresh.output_nr)
         x.grad_fn, x.output_nr = fresh.grad_fn, fresh.output_nr
         x.flags |= REQUIRES_GRAD

@@ -3,22 +3,28 @@
 from tensorgrad._core.operator import all_operators, check_handles
 from tensorgrad._core.tensor import add_method
 from tensorgrad.ops import (
+    assembly,
     binary,
     contraction,
     conv,
     creation,
     indexing,
+    linalg,
     loss,
     matmul,
     nn,
     norm,
     optim,
     padding,
+    pairs,
     pooling,
     random,
     reduction,
     shape,
     special,
+    special_functions,
+    spectral,
+    statistics,
     unary,
 )
 

@@ -14,8 +14,8 @@ cdef Operator add, sub, mul, div, neg, pow_, log, exp, where, conj, real, maximu
 add, sub, mul, div, neg = handle("add"), handle("sub"), handle("mul"), handle("div"), handle("neg")
 pow_, log, exp, where = handle("pow"), handle("log"), handle("exp"), handle("where")
 conj, real, maximum, zeros_like = handle("conj_physical"), handle("real"), handle("maximum"), handle("zeros_like")
-cdef Operator trunc_divide, floor_divide, clamp_min, clamp_max, logical_and
-trunc_divide, floor_divide, logical_and = handle("_trunc_divide"), handle("floor_divide"), handle("logical_and")
+cdef Operator trunc_divide, floor_divide, clamp_min, clamp_max
+trunc_divide, floor_divide = handle("_trunc_divide"), handle("floor_divide")
 clamp_min, clamp_max = handle("clamp_min"), handle("clamp_max")
 
 # ---- arithmetic ------------------------------------------------------------------------------------
@@ -40,10 +40,13 @@ cdef extern from *:
 
 
 def _refuse_bool_subtraction(self, other, *alpha):
-    if (getattr(self, "dtype", None) is _bool() or isinstance(self, bool)) \
-            and (getattr(other, "dtype", None) is _bool() or isinstance(other, bool)):
+    bools = [getattr(x, "dtype", None) is _bool() or isinstance(x, bool) for x in (self, other)]
+    if all(bools) and not any([isinstance(x, bool) for x in (self, other)]):
         raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
                            "`logical_xor()` operator instead.")
+    if any(bools):
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+                           "use the `~` or `logical_not()` operator instead.")
 
 
 def _bool():
@@ -172,7 +175,7 @@ def _pow_exponent_partial(self, exponent, out):
         return out * (base_log if not isinstance(base_log, complex) or out.is_complex() else float("nan"))
     positive = exponent >= 0 if isinstance(exponent, (int, float)) else (
         exponent.real >= 0 if exponent.is_complex() else exponent >= 0)
-    return where(logical_and(self == 0, positive), 0, out * log(self))
+    return where((self == 0) & positive, 0, out * log(self))
 
 
 def _pow_check(self, exponent):
@@ -227,9 +230,9 @@ elementwise(<size_t>&tg_k_minimum, "clamp_max(Tensor self, Operand max)",
             partials={"self": lambda self, max: self <= max, "max": lambda self, max: self > max},
             reference="np.minimum(self, max)", doc="Each element, but no more than `max`.")
 elementwise(<size_t>&tg_k_clamp, "clamp(Tensor self, Operand min, Operand max)",
-            partials={"self": lambda self, min, max: logical_and(self >= min, self <= max),
-                      "min": lambda self, min, max: logical_and(self < min, min < max),
-                      "max": lambda self, min, max: logical_and(self > max, True) if isinstance(max, (int, float))
+            partials={"self": lambda self, min, max: (self >= min) & (self <= max),
+                      "min": lambda self, min, max: (self < min) & (min < max),
+                      "max": lambda self, min, max: (self > max) if isinstance(max, (int, float))
                       else (self > max) * 1.0 + (max < min) * (self <= max)},
             reference="np.minimum(np.maximum(self, min), max)", aliases=("clip",), ordered=True,
             doc="Each element, but no less than `min` and no more than `max`; either may be None.")
@@ -325,11 +328,11 @@ elementwise(<size_t>&tg_k_gt, "gt(Tensor self, Operand other)", reference="self 
             doc="Whether elements of `self` are larger.")
 elementwise(<size_t>&tg_k_ge, "ge(Tensor self, Operand other)", reference="self >= other", aliases=("greater_equal",),
             doc="Whether elements of `self` are larger or equal.")
-elementwise(<size_t>&tg_k_logical_and, "logical_and(Tensor self, Operand other)", reference="np.logical_and(self, other)",
+elementwise(<size_t>&tg_k_logical_and, "logical_and(Tensor self, Tensor other)", reference="np.logical_and(self, other)",
             doc="Whether both elements are non-zero.")
-elementwise(<size_t>&tg_k_logical_or, "logical_or(Tensor self, Operand other)", reference="np.logical_or(self, other)",
+elementwise(<size_t>&tg_k_logical_or, "logical_or(Tensor self, Tensor other)", reference="np.logical_or(self, other)",
             doc="Whether either element is non-zero.")
-elementwise(<size_t>&tg_k_logical_xor, "logical_xor(Tensor self, Operand other)", reference="np.logical_xor(self, other)",
+elementwise(<size_t>&tg_k_logical_xor, "logical_xor(Tensor self, Tensor other)", reference="np.logical_xor(self, other)",
             doc="Whether exactly one element is non-zero.")
 elementwise(<size_t>&tg_k_bitwise_and, "bitwise_and(Tensor self, Operand other)", reference="self & other",
             doc="Bitwise and of integers; of bools the logical one.")

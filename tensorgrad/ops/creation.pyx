@@ -5,12 +5,13 @@ from libc.stdint cimport int64_t
 from tensorgrad._core cimport primitives
 from tensorgrad._core.device cimport as_device, cpu, memory_device
 from tensorgrad._core.device cimport device as Device
-from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BOOL, TG_F64, TG_I64, default_code, dtype_of, to_complex_code
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_F64, TG_I64, default_code, dtype_of, to_complex_code
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, alias, device_of, empty, new_tensor, set_geometry, shape_tuple, version_of)
+    CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, alias, bump, device_of, empty, new_tensor, set_geometry, shape_tuple,
+    version_of)
 
 import math
 
@@ -276,6 +277,7 @@ def _linspace(start, end, steps, dtype, device, requires_grad, layout, pin_memor
         raise RuntimeError("number of steps must be non-negative")
     complex_ends = isinstance(start, complex) or isinstance(end, complex)
     x = make((steps,), dtype, device, requires_grad, to_complex_code(default_code()) if complex_ends else default_code())
+    complex_ends = complex_ends or x.dtype.category == CAT_COMPLEX
     if steps == 1:
         primitives.fill(x, start)
     elif steps > 1 and (complex_ends or x.dtype.category < CAT_FLOAT):
@@ -547,6 +549,8 @@ def _set(TensorBase self, TensorBase source):
     if self.flags & REQUIRES_GRAD and source.dtype is not self.dtype:
         raise RuntimeError("set_: the source of a tensor that requires grad must have its dtype")
     self.data = source
+    if self.version != NULL:
+        bump(self, handle("set_"))
 
 
 composite("set_(Tensor! self, Tensor source)", lambda self, source: (_set(self, source), self)[1], function=False,

@@ -1,18 +1,21 @@
 """Reading and writing by index: ints and slices become views, tensors become gathers and scatters."""
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 from tensorgrad._core cimport primitives
-from tensorgrad._core.dtype cimport CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, dtype_of
+from tensorgrad._core.device cimport cpu
+from tensorgrad._core.dtype cimport CAT_FLOAT, CAT_INT, TG_BOOL, TG_F32, TG_F64, TG_I64, TG_U8, dtype_of
+from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dispatch cimport invoke
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.primitives cimport SCATTER_ADD, SCATTER_SET
+from tensorgrad._core.primitives cimport SCATTER_ADD, SCATTER_MAX, SCATTER_MIN, SCATTER_MUL, SCATTER_SET
 from tensorgrad._core.tensor cimport set_views
 from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, device_of, empty, new_tensor, shape_tuple
 
 import operator as py_operator
 
 from tensorgrad._core.declaration import composite, operator
+from tensorgrad._core.dtype import iinfo
 from tensorgrad._core.graph import _type_names
 
 cdef Operator select, slice_, unsqueeze, index, index_put_, index_backward, alias, nonzero, gather, scatter, scatter_add, to
@@ -23,9 +26,10 @@ cdef Operator expand, reshape, permute, movedim, arange, where, zeros, copy_, sc
 expand, reshape, permute, movedim, arange = (handle(n) for n in ("expand", "reshape", "permute", "movedim", "arange"))
 where, zeros, copy_, scalar_tensor = (handle(n) for n in ("where", "zeros", "copy_", "scalar_tensor"))
 slice_backward, index_select, index_add = (handle(n) for n in ("slice_backward", "index_select", "index_add"))
+cdef Operator conj = handle("conj_physical")
 cdef Operator zeros_like = handle("zeros_like"), broadcast_tensors = handle("broadcast_tensors"), clone = handle("clone")
 cdef Operator fill_ = handle("fill_")
-cdef Operator masked_fill = handle("masked_fill"), sum_ = handle("sum")
+cdef Operator masked_fill = handle("masked_fill"), sum_ = handle("sum"), sum_to_size = handle("sum_to_size")
 
 # Set by the interop layer: what turns a list or array into an index tensor.
 make_tensor = None
@@ -133,8 +137,58 @@ cdef list _mask_indices(TensorBase mask, TensorBase x, int dim):
         if mask.shape[d] != x.shape[dim + d]:
             raise IndexError(f"The shape of the mask {[mask.shape[i] for i in range(mask.ndim)]} at index {d} does not match the "
                              f"shape of the indexed tensor {[x.shape[i] for i in range(x.ndim)]} at index {dim + d}")
+    if mask.ndim and mask.wrap is None and mask.storage.device is cpu and mask.flags & CONTIGUOUS:
+        return _true_places(mask, False)
     places = nonzero(mask)
     return [select(places, 1, d) for d in range(mask.ndim)]
+
+
+cdef extern from "rows.h":
+    enum: TG_MAX_INDICES
+    ctypedef struct tg_places:
+        int count, bad_dim
+        int64_t n, bad
+        const int64_t* at[8]
+        int64_t step[8]
+        int64_t size[8]
+        int64_t stride[8]
+    int tg_take_rows(tg_places* p, char* out, const char* x, int64_t size) noexcept nogil
+    int tg_add_rows_f32(tg_places* p, float* out, const float* x, int64_t row) noexcept nogil
+    int tg_add_rows_f64(tg_places* p, double* out, const double* x, int64_t row) noexcept nogil
+    int64_t tg_count_true(const uint8_t* mask, int64_t n) noexcept nogil
+    void tg_true_places(const uint8_t* mask, int ndim, const int64_t* shape, int64_t n, int64_t** columns, int64_t step) noexcept nogil
+
+
+cdef inline char* memory(TensorBase x) noexcept:
+    return x.storage.data + x.offset * <int64_t>x.dtype.itemsize
+
+
+cdef object _true_places(TensorBase mask, bint as_rows):
+    """The places of the true elements of a packed mask: a row for each, or a list of columns."""
+    cdef int64_t* columns[64]
+    cdef int64_t shape[2]
+    cdef const uint8_t* p = <const uint8_t*>memory(mask)
+    cdef int64_t count, step = 1
+    cdef int d, n = mask.ndim
+    cdef TensorBase x
+    with nogil:
+        count = tg_count_true(p, mask.numel)
+    shape[0], shape[1] = count, n
+    result = []
+    if as_rows:
+        x = empty(2, shape, dtype_of(TG_I64), cpu)
+        step = n
+        for d in range(n):
+            columns[d] = <int64_t*>memory(x) + d
+    else:
+        for d in range(n):
+            x = empty(1, shape, dtype_of(TG_I64), cpu)
+            columns[d] = <int64_t*>memory(x)
+            result.append(x)
+    if count:
+        with nogil:
+            tg_true_places(p, n, mask.shape, mask.numel, columns, step)
+    return x if as_rows else result
 
 
 cdef extern from "Python.h":
@@ -227,6 +281,26 @@ cdef TensorBase _view_at(TensorBase x, object items):
     return _views(x, <tuple>items) if _only_views(x, <tuple>items) else None
 
 
+cdef object _at_tensor(TensorBase x, TensorBase item):
+    """``x[item]`` for one tensor of int64 or a mask as it mostly is, or None."""
+    cdef PyObject* a[2]
+    cdef int d
+    cdef tuple indices
+    if item.ndim == 0 or x.ndim < item.ndim or item.wrap is not None or x.wrap is not None:
+        return None
+    if item.dtype.code == TG_I64:
+        indices = (item,)
+    elif item.dtype.code == TG_BOOL and item.flags & CONTIGUOUS and item.storage.device is cpu and x.storage.device is cpu:
+        for d in range(item.ndim):
+            if item.shape[d] != x.shape[d]:
+                return None
+        indices = tuple(_true_places(item, False))
+    else:
+        return None
+    a[0], a[1] = <PyObject*>x, <PyObject*>indices
+    return invoke(index, a)
+
+
 cdef object getitem_views(object x, object items):
     """``x[items]`` where that is a view and nothing else, or None."""
     cdef TensorBase view
@@ -234,6 +308,8 @@ cdef object getitem_views(object x, object items):
         if (<TensorBase>x).ndim == 0:
             raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to a number")
         return _only_at(<TensorBase>x, 0, items)
+    if isinstance(items, TensorBase):
+        return _at_tensor(<TensorBase>x, <TensorBase>items)
     view = _view_at(<TensorBase>x, items)
     return alias(x) if view is x else view
 
@@ -306,6 +382,8 @@ cdef Plan make_plan(TensorBase x, tuple indices):
     cdef Plan p = Plan.__new__(Plan)
     cdef TensorBase t
     cdef int64_t size, step = 1
+    if any([i is not None and (<TensorBase>i).dtype.code in (TG_BOOL, TG_U8) for i in indices]):
+        indices = _without_masks(x, indices)
     where_ = [d for d, i in enumerate(indices) if i is not None]
     if len(indices) > x.ndim:
         raise IndexError(f"too many indices for tensor of dimension {x.ndim} (got {len(indices)})")
@@ -338,6 +416,20 @@ cdef Plan make_plan(TensorBase x, tuple indices):
     return p
 
 
+cdef tuple _without_masks(TensorBase x, tuple indices):
+    """Each mask replaced by the indices of its true elements."""
+    cdef list plain = []
+    masks = dtype_of(TG_BOOL), dtype_of(TG_U8)
+    if sum([1 if i is None or i.dtype not in masks else i.ndim for i in indices]) > x.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {x.ndim} (got {len(indices)})")
+    for i in indices:
+        if i is not None and (<TensorBase>i).dtype.code in (TG_BOOL, TG_U8):
+            plain.extend(_mask_indices(i, x, len(plain)))
+        else:
+            plain.append(i)
+    return tuple(plain)
+
+
 cdef TensorBase checked(TensorBase t, int64_t size, int dim):
     """Indices in range and non-negative, or IndexError."""
     if t.numel == 0:
@@ -365,7 +457,80 @@ cdef TensorBase take_rows(TensorBase flat, TensorBase linear):
     return out
 
 
-def _index(TensorBase self, indices):
+cdef bint read_places(tg_places* p, TensorBase x, tuple indices) noexcept:
+    """Fill `p` for index tensors of int64 and one shape at the leading dimensions, all on the CPU; False for any others."""
+    cdef Py_ssize_t k, n = len(indices)
+    cdef TensorBase t, first
+    cdef int d
+    while n and indices[n - 1] is None:
+        n -= 1
+    if n == 0 or n > TG_MAX_INDICES or n > x.ndim or x.storage.device is not cpu or indices[0] is None:
+        return False
+    first = <TensorBase>indices[0]
+    for k in range(n):
+        if indices[k] is None:
+            return False
+        t = <TensorBase>indices[k]
+        if t.dtype.code != TG_I64 or t.storage is None or t.storage.device is not cpu or t.ndim != first.ndim:
+            return False
+        if not (t.flags & CONTIGUOUS or t.ndim == 1):
+            return False
+        for d in range(t.ndim):
+            if t.shape[d] != first.shape[d]:
+                return False
+        p.at[k] = <const int64_t*>memory(t)
+        p.step[k] = t.strides[0] if t.ndim == 1 else 1
+        p.size[k] = x.shape[k]
+        p.stride[k] = x.strides[k]
+    p.n, p.count = first.numel, n
+    return True
+
+
+cdef bint is_row(TensorBase x, int first) noexcept:
+    """Whether the dimensions from `first` on lie in memory as one."""
+    cdef int64_t step = 1
+    cdef int d
+    for d in range(x.ndim - 1, first - 1, -1):
+        if x.shape[d] != 1 and x.strides[d] != step:
+            return False
+        step *= x.shape[d]
+    return True
+
+
+cdef object _index(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0], first, out
+    cdef tuple indices = <tuple>a[1]
+    cdef tg_places p
+    cdef int64_t shape[64]
+    cdef int64_t row
+    cdef int d, n = 0, status
+    cdef char* o
+    cdef char* x
+    if not read_places(&p, self, indices) or not is_row(self, p.count):
+        return _index_any(self, indices)
+    first = <TensorBase>indices[0]
+    if first.ndim + self.ndim - p.count > 64:
+        return _index_any(self, indices)
+    for d in range(first.ndim):
+        shape[n] = first.shape[d]
+        n += 1
+    row = self.dtype.itemsize
+    for d in range(p.count, self.ndim):
+        shape[n] = self.shape[d]
+        row *= self.shape[d]
+        n += 1
+    for d in range(p.count):
+        p.stride[d] *= <int64_t>self.dtype.itemsize
+    out = empty(n, shape, self.dtype, cpu)
+    o, x = memory(out), memory(self)
+    with nogil:
+        status = tg_take_rows(&p, o, x, row)
+    if status:
+        raise IndexError(f"index {p.bad} is out of bounds for dimension {p.bad_dim} with size {self.shape[p.bad_dim]}")
+    return out
+
+
+cdef TensorBase _index_any(TensorBase self, tuple indices):
     cdef Plan p = make_plan(self, indices)
     flat = reshape(permute(self, p.order), (p.flat_size, *p.rest))
     out = reshape(take_rows(flat, p.linear), p.index_shape + p.rest)
@@ -421,17 +586,29 @@ def _index_put(TensorBase self, indices, TensorBase values, accumulate):
     if values.dtype is not self.dtype:
         raise RuntimeError(f"Index put requires the source and destination dtypes match, got {_title(self)} for the destination and "
                            f"{_title(values)} for the source.")
-    _put_values(self, tuple([_mask_free(i) for i in indices]), values, SCATTER_ADD if accumulate else SCATTER_SET)
-
-
-def _mask_free(i):
-    if i is not None and i.dtype is dtype_of(TG_BOOL):
-        raise IndexError("index_put_ takes integer indices here; use x[mask] = value for masks")
-    return i
+    _put_values(self, indices, values, SCATTER_ADD if accumulate else SCATTER_SET)
 
 
 def _index_backward(TensorBase grad, sizes, indices):
     cdef TensorBase out = zeros(sizes, dtype=grad.dtype, device=grad.storage.device)
+    cdef tg_places p
+    cdef int64_t row = 1
+    cdef int d, status
+    cdef char* o
+    cdef char* g
+    if grad.dtype.code in (TG_F32, TG_F64) and grad.flags & CONTIGUOUS and read_places(&p, out, indices):
+        for d in range(p.count, out.ndim):
+            row *= out.shape[d]
+        if p.n * row == grad.numel:
+            o, g = memory(out), memory(grad)
+            with nogil:
+                if grad.dtype.code == TG_F32:
+                    status = tg_add_rows_f32(&p, <float*>o, <float*>g, row)
+                else:
+                    status = tg_add_rows_f64(&p, <double*>o, <double*>g, row)
+            if status:
+                raise IndexError(f"index {p.bad} is out of bounds for dimension {p.bad_dim} with size {out.shape[p.bad_dim]}")
+            return out
     _put_values(out, indices, grad, SCATTER_ADD)
     return out
 
@@ -506,7 +683,7 @@ def _index_put_batch(batch_size, in_dims, self, indices, values, accumulate):
     return self, 0
 
 
-operator("index(Tensor self, Indices indices)", _index, batch=_index_batch, method=False, internal=True,
+operator("index(Tensor self, Indices indices)", native(_index), batch=_index_batch, method=False, internal=True,
          vjp={"self": lambda grad, self_shape, indices: index_backward(grad, self_shape, indices)}, jvp="linear",
          reference="self[tuple(slice(None) if i is None else i for i in indices)]",
          samples=lambda make: [((make(3, 4), (make(2, integer=3), make(2, integer=4))), {}),
@@ -559,6 +736,8 @@ composite("__setitem__(Tensor self, Any index, Any value)", lambda self, items, 
 
 # ---- gather and scatter along one dimension ---------------------------------------------------------------------
 cdef TensorBase _index_like(TensorBase index, TensorBase x, str name):
+    if index.numel == 0:
+        return index if index.dtype.code == TG_I64 else to(index, dtype_of(TG_I64))
     if index.dtype.code != TG_I64 and not (index.dtype.category == CAT_INT and index.dtype.itemsize == 4):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     return index if index.dtype.code == TG_I64 else to(index, dtype_of(TG_I64))
@@ -591,7 +770,8 @@ cdef int _check_ranks(str name, TensorBase x, int dim, TensorBase index, TensorB
 
 def _gather(TensorBase self, int dim, TensorBase index, sparse_grad):
     cdef TensorBase out, i = _index_like(index, self, "gather")
-    _check_ranks("gather", self, dim, i, None)
+    if i.numel:
+        _check_ranks("gather", self, dim, i, None)
     out = empty(i.ndim, i.shape, self.dtype, self.storage.device)
     if out.numel:
         primitives.gather(_as_vector(out), _as_vector(self), dim, _as_vector(i), "gather")
@@ -651,6 +831,129 @@ composite("scatter(Tensor self, Dim dim, Tensor index, Number value)",
           samples=lambda make: [((make(3, 4), 1, make(3, 1, integer=4), 2), {})])
 
 
+composite("scatter(Tensor self, Dim dim, Tensor index, Tensor src, *, str reduce)",
+          lambda self, dim, index, src, reduce: _scatter_by(self, dim, index, src, reduce), inplace=True,
+          samples=lambda make: [((make(3, 4), 1, make(3, 2, integer=4), make(3, 2)), {"reduce": "add"})])
+composite("scatter(Tensor self, Dim dim, Tensor index, Number value, *, str reduce)",
+          lambda self, dim, index, value, reduce: _scatter_by(
+              self, dim, index, handle("full")(tuple(index.shape), value, dtype=self.dtype, device=self.device), reduce), inplace=True,
+          samples=lambda make: [((make(3, 4), 1, make(3, 2, integer=4), 2), {"reduce": "multiply"})])
+
+
+def _scatter_by(self, dim, index, src, reduce):
+    if reduce == "add":
+        return scatter_add(self, dim, index, src)
+    if reduce == "multiply":
+        return handle("scatter_reduce")(self, dim, index, src, "prod")
+    raise RuntimeError(f"reduce argument must be either add or multiply. (scatter got '{reduce}')")
+
+
+_REDUCE_MODES = {"sum": SCATTER_ADD, "prod": SCATTER_MUL, "mean": SCATTER_ADD, "amax": SCATTER_MAX, "amin": SCATTER_MIN}
+
+
+def _scatter_reduce(TensorBase self, int dim, TensorBase index, TensorBase src, str reduce, bint include_self):
+    cdef TensorBase out, i = _index_like(index, self, "scatter_reduce")
+    _check_ranks("scatter_reduce", self, dim, i, src)
+    if src.dtype is not self.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype (scatter_reduce)")
+    if not include_self and i.numel:
+        self = scatter(self, dim, i, _identity(self.dtype, reduce))
+    out = empty(self.ndim, self.shape, self.dtype, self.storage.device)
+    primitives.copy(out, self)
+    if i.numel:
+        primitives.scatter(_as_vector(out), dim, _as_vector(i), _as_vector(src), _REDUCE_MODES[reduce], "scatter_reduce")
+        if reduce == "mean":
+            counts = _counts(out, dim, i, include_self)
+            out = out / counts if out.is_floating_point() or out.is_complex() else handle("floor_divide")(out, counts)
+    return out
+
+
+def _identity(dtype, reduce):
+    """What a reduction begins with where it does not begin with `self`."""
+    if reduce in ("sum", "mean"):
+        return 0
+    if reduce == "prod":
+        return 1
+    if dtype.is_floating_point:
+        return float("-inf") if reduce == "amax" else float("inf")
+    if dtype is dtype_of(TG_BOOL):
+        return reduce == "amin"
+    limits = iinfo(dtype)
+    return limits.min if reduce == "amax" else limits.max
+
+
+def _counts(like, dim, index, include_self):
+    """How many elements went to each place; 1 where none did."""
+    begin = handle("ones_like")(like) if include_self else zeros_like(like)
+    counts = scatter_add(begin, dim, index, handle("ones")(tuple(index.shape), dtype=like.dtype, device=like.device))
+    return where(counts == 0, 1, counts)
+
+
+def _scatter_reduce_partials(self, dim, index, src, out, reduce, include_self):
+    """(d out / d self, d out at the place that src went to / d src), as PyTorch's scatter_reduce_backward has them."""
+    ones = handle("ones_like")
+    if reduce == "sum":
+        of_self, of_src = ones(self), ones(src)
+    elif reduce == "mean":
+        counts = _counts(self, dim, index, include_self)
+        of_self, of_src = 1 / counts, 1 / gather(counts, dim, index)
+    elif reduce == "prod":
+        reduced = handle("scatter_reduce")
+        filled = where(self == 0, 1, self)
+        of_self = reduced(filled, dim, index, src, "prod", include_self=include_self) / filled
+        zero = src == 0
+        how_many = gather(scatter_add(zeros_like(self), dim, index, to(zero, self.dtype)), dim, index)
+        only = zero & (how_many == 1)
+        others = gather(reduced(self, dim, index, where(only, 1, src), "prod", include_self=include_self), dim, index)
+        of_src = where(only, others, gather(out, dim, index) / where(zero, 1, src))
+    else:
+        mine, theirs = to(self == out, self.dtype), to(src == gather(out, dim, index), self.dtype)
+        if not include_self:
+            mine = scatter(mine, dim, index, 0)
+        share = scatter_add(mine, dim, index, theirs)
+        share = where(share == 0, 1, share)
+        of_self, of_src = mine / share, theirs / gather(share, dim, index)
+    return of_self if include_self else scatter(of_self, dim, index, 0), of_src
+
+
+def _scatter_reduce_vjp(grad, self, dim, index, src, out, reduce, include_self):
+    of_self, of_src = _scatter_reduce_partials(self, dim, index, src, out, reduce, include_self)
+    return grad * conj(of_self), None, gather(grad, dim, index) * conj(of_src)
+
+
+def _scatter_reduce_jvp(self, self_t, dim, index, src, src_t, out, reduce, include_self):
+    of_self, of_src = _scatter_reduce_partials(self, dim, index, src, out, reduce, include_self)
+    kept = zeros_like(out) if self_t is None else self_t * of_self
+    return kept if src_t is None else scatter_add(kept, dim, index, src_t * of_src)
+
+
+operator("_scatter_reduce(Tensor self, Dim dim, Tensor index, Tensor src, str reduce, bool include_self)", _scatter_reduce,
+         vjp=_scatter_reduce_vjp, jvp=_scatter_reduce_jvp, node="scatter_reduce", internal=True,
+         doc="`scatter_reduce` of a source as large as the index.")
+composite("scatter_reduce(Tensor self, Dim dim, Tensor index, Tensor src, str reduce, *, bool include_self=True)",
+          lambda self, dim, index, src, reduce, include_self: _scatter_reduced(self, dim, index, src, reduce, include_self), inplace=True,
+          samples=lambda make: [((make(3, 4), 1, make(3, 2, integer=4), make(3, 2), reduce), {"include_self": begins})
+                                for reduce, begins in (("sum", True), ("mean", False), ("prod", True), ("prod", False))],
+          doc="A copy in which the elements of `src` that go to one place are reduced by 'sum', 'prod', 'mean', 'amax' or 'amin'.")
+
+
+def _scatter_reduced(self, dim, index, src, reduce, include_self):
+    if reduce not in _REDUCE_MODES:
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    if index.ndim == src.ndim:
+        for d in range(index.ndim):
+            if index.size(d) < src.size(d):
+                src = src.narrow(d, 0, index.size(d))
+    return handle("_scatter_reduce")(self, dim, index, src, reduce, include_self)
+
+
+composite("index_reduce(Tensor self, Dim dim, Tensor index, Tensor source, str reduce, *, bool include_self=True)",
+          lambda self, dim, index, source, reduce, include_self: _scatter_reduced(
+              self, dim, _wide_index(index, source, dim), source, reduce, include_self), inplace=True,
+          samples=lambda make: [((make(3, 4), 1, make(2, integer=4), make(3, 2), "prod"), {})],
+          doc="`scatter_reduce` of whole slices of one dimension.")
+
+
 def _index_select(TensorBase self, int dim, TensorBase index):
     cdef TensorBase i = _index_like(index, self, "index_select")
     cdef TensorBase x, wide, out
@@ -694,7 +997,7 @@ def _index_select_batch(batch_size, in_dims, self, dim, index):
 operator("index_select(Tensor self, Dim dim, Tensor index)", _index_select, batch=_index_select_batch,
          vjp={"self": lambda grad, self_shape, dim, index: index_add(zeros(self_shape, dtype=grad.dtype, device=grad.device),
                                                                      dim, index, grad)}, jvp="linear",
-         reference="np.take(self, index, dim)", samples=lambda make: [((make(3, 4), 1, make(2, integer=4)), {})],
+         reference="np.take(self, index, dim)", samples=lambda make: [((make(3, 4), 1, make(2, integer=4)), {})], out_apart=True,
          doc="The indices of one dimension that a vector of ints names.")
 composite("index_add(Tensor self, Dim dim, Tensor index, Tensor source, *, Number alpha=1)",
           lambda self, dim, index, source, alpha: _index_add(self, dim, index, source, alpha), inplace=True,
@@ -713,13 +1016,27 @@ composite("index_copy(Tensor self, Dim dim, Tensor index, Tensor source)",
                                                    source if self.ndim else reshape(source, ())), inplace=True,
           samples=lambda make: [((make(3, 4), 0, make(1, integer=3), make(1, 4)), {})],
           doc="A copy with slices of `source` written at the indices of one dimension.")
+# The tensor first: as a number it would lose its gradient.
+composite("index_fill(Tensor self, Dim dim, Tensor index, Tensor value)",
+          lambda self, dim, index, value: _index_fill_from(self, dim, index, value), inplace=True,
+          samples=lambda make: [((make(3, 4), 1, make(2, integer=4), make()), {})])
+
+
+def _index_fill_from(self, dim, index, value):
+    if value.ndim:
+        raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
+    wide = _wide_index(index, index_select(self, dim, index), dim) if self.ndim else reshape(index, ())
+    return scatter(self, dim, wide, expand(to(value, self.dtype), tuple(wide.shape)))
+
+
 composite("index_fill(Tensor self, Dim dim, Tensor index, Number value)",
           lambda self, dim, index, value: scatter(
               self, dim, _wide_index(index, index_select(self, dim, index), dim) if self.ndim else reshape(index, ()), value),
           inplace=True, doc="A copy with a number written at the indices of one dimension.",
           samples=lambda make: [((make(3, 4), 1, make(2, integer=4), 2), {})])
 composite("take(Tensor self, Tensor index)", lambda self, index: getitem(reshape(self, (-1,)), index), reference="np.take(self, index)",
-          samples=lambda make: [((make(3, 4), make(2, 2, integer=12)), {})], doc="Elements counted in order, at the given indices.")
+          samples=lambda make: [((make(3, 4), make(2, 2, integer=12)), {})], out_apart=True,
+          doc="Elements counted in order, at the given indices.")
 composite("take_along_dim(Tensor self, Tensor indices, Dim? dim=None)", lambda self, indices, dim: _take_along(self, indices, dim),
           reference="np.take_along_axis(self, indices, dim)",
           samples=lambda make: [((make(3, 4), make(3, 2, integer=4), 1), {})], doc="`gather` with broadcasting.")
@@ -736,31 +1053,61 @@ def _take_along(self, indices, dim):
 
 
 # ---- masks ------------------------------------------------------------------------------------------------------------
-def _masked_fill(self, mask, value):
-    if mask.dtype is not dtype_of(TG_BOOL):
+cdef object _masked_fill(PyObject** a):
+    """By `where`; the result has the dtype of `self`, whatever the value's."""
+    cdef TensorBase self = <TensorBase>a[0], mask = <TensorBase>a[1], out
+    cdef PyObject* b[3]
+    if mask.dtype.code != TG_BOOL:
         raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {_title(mask).lower()}")
-    if isinstance(value, complex) and not self.is_complex():
+    value = <object>a[2]
+    if isinstance(value, TensorBase):
+        if (<TensorBase>value).ndim:
+            raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+                               f"{(<TensorBase>value).ndim} dimension(s).")
+        if (<TensorBase>value).dtype is not self.dtype:
+            value = to(value, self.dtype)
+    elif isinstance(value, complex) and not self.is_complex():
         raise RuntimeError("value cannot be converted to type float without overflow")
-    return to(where(mask, value, self), self.dtype)
+    elif isinstance(value, float) and self.dtype.category < CAT_FLOAT:
+        value = int(value != 0 if self.dtype.code == TG_BOOL else value)
+    b[0], b[1], b[2] = a[1], <PyObject*>value, a[0]
+    out = invoke(where, b)
+    return out if out.dtype is self.dtype else to(out, self.dtype)
+
+
+def _masked_fill_batch(batch_size, in_dims, self, mask, value):
+    rank = max(self.ndim - (in_dims[0] is not None), mask.ndim - (in_dims[1] is not None))
+    x, m = (_to_rank(batch_size, t, d, rank) for t, d in ((self, in_dims[0]), (mask, in_dims[1])))
+    if in_dims[2] is not None:
+        return where(m, to(_to_rank(batch_size, value, in_dims[2], rank), x.dtype), x), 0
+    return masked_fill(x, m, value), 0
+
+
+def _to_rank(batch_size, x, dim, rank):
+    """The batch in front, then dimensions of size one up to a rank."""
+    if dim is None:
+        return x
+    x = movedim(x, dim, 0)
+    return reshape(x, (batch_size,) + (1,) * (rank + 1 - x.ndim) + tuple(x.shape[1:]))
 
 
 # The tensor first: as a number it would lose its tangent and its batch.
-composite("masked_fill(Tensor self, Tensor mask, Tensor value)", lambda self, mask, value: _fill_from(self, mask, value), inplace=True,
-          reference="np.where(mask, value, self)", samples=lambda make: [((make(3, 4), make(4, integer=2) > 0, make()), {})],
-          doc="A copy with a number where `mask` holds.")
-composite("masked_fill(Tensor self, Tensor mask, Number value)", _masked_fill, inplace=True,
-          reference="np.where(mask, value, self).astype(self.dtype)",
-          samples=lambda make: [((make(3, 4), make(3, 4, integer=2) > 0, 1.5), {}), ((make(3, 4), make(4, integer=2) > 0, 0), {})])
-
-
-def _fill_from(self, mask, value):
-    if value.ndim:
-        raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
-    return to(where(mask, value, self), self.dtype)
+operator("masked_fill(Tensor self, Tensor mask, Tensor value)", native(_masked_fill), inplace=True, batch=_masked_fill_batch,
+         across_devices=True,
+         vjp={"self": lambda grad, self_shape, mask: sum_to_size(masked_fill(grad, mask, 0), self_shape),
+              "value": lambda grad, mask: sum_(where(mask, grad, 0))},
+         jvp=lambda self_t, mask, value_t: where(mask, 0 if value_t is None else value_t, 0 if self_t is None else self_t),
+         reference="np.where(mask, value, self)", samples=lambda make: [((make(3, 4), make(4, integer=2) > 0, make()), {})],
+         doc="A copy with a number where `mask` holds.")
+operator("masked_fill(Tensor self, Tensor mask, Number value)", native(_masked_fill), inplace=True, batch=_masked_fill_batch,
+         vjp={"self": lambda grad, self_shape, mask: sum_to_size(masked_fill(grad, mask, 0), self_shape)},
+         jvp=lambda self_t, mask: where(mask, 0, self_t),
+         reference="np.where(mask, value, self).astype(self.dtype)",
+         samples=lambda make: [((make(3, 4), make(3, 4, integer=2) > 0, 1.5), {}), ((make(3, 4), make(4, integer=2) > 0, 0), {})])
 
 
 composite("masked_select(Tensor self, Tensor mask)", lambda self, mask: _masked_select(self, mask),
-          reference="self[mask]", data_dependent=True,
+          reference="self[mask]", data_dependent=True, out_apart=True,
           samples=lambda make: [((make(3, 4), make(3, 4, integer=2) > 0), {})], doc="The elements where `mask` holds, in order.")
 
 
@@ -789,7 +1136,10 @@ def _masked_scatter(self, mask, source):
 
 def _nonzero(TensorBase self):
     """Indices of the non-zero elements, a row each: ranks by a running count, then one scatter a column."""
-    cdef TensorBase flags = reshape(self != 0, (-1,))
+    cdef TensorBase flags = self if self.dtype.code == TG_BOOL else self != 0
+    if self.ndim and flags.storage.device is cpu and flags.flags & CONTIGUOUS:
+        return _true_places(flags, True)
+    flags = reshape(flags, (-1,))
     n = flags.numel
     if self.ndim == 0:
         return zeros(1 if n and flags.item() else 0, 0, dtype=dtype_of(TG_I64), device=self.storage.device)

@@ -3,14 +3,18 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
-from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, default_code, dtype_of
+from tensorgrad._core.device cimport cpu
+from tensorgrad._core.dtype cimport (
+    CAT_BOOL, CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_BOOL, TG_F16, TG_F32, TG_F64, TG_I32, TG_I64, TG_U8, default_code, dtype_of)
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.declaration cimport native
+from tensorgrad._core.dispatch cimport invoke
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.primitives cimport REDUCE_ALL, REDUCE_ANY, REDUCE_MAX, REDUCE_MIN, REDUCE_PROD, REDUCE_SUM
-from tensorgrad._core.types cimport TensorBase, empty, new_tensor, set_geometry
+from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, new_tensor, set_geometry
 
 import math
+import warnings
 
 from tensorgrad._core import return_types
 from tensorgrad._core.declaration import composite, operator
@@ -199,53 +203,183 @@ operator("prod(Tensor self, Dim? dim=None, bool keepdim=False, *, DType? dtype=N
 
 
 # ---- variance -----------------------------------------------------------------------------------------
-def _variance(self, dim, correction, keepdim):
-    if not (self.is_floating_point() or self.is_complex()):
+cdef extern from "statistics.h":
+    void tg_variance_f32(float* out, const float* x, int64_t rows, int64_t n, double degrees, int root) noexcept nogil
+    void tg_variance_f64(double* out, const double* x, int64_t rows, int64_t n, double degrees, int root) noexcept nogil
+    void tg_topk_f32(float* v, int64_t* at, const float* x, int64_t step, int64_t n, int64_t k, int largest) noexcept nogil
+    void tg_topk_f64(double* v, int64_t* at, const double* x, int64_t step, int64_t n, int64_t k, int largest) noexcept nogil
+    void tg_topk_i64(int64_t* v, int64_t* at, const int64_t* x, int64_t step, int64_t n, int64_t k, int largest) noexcept nogil
+    void tg_topk_i32(int* v, int64_t* at, const int* x, int64_t step, int64_t n, int64_t k, int largest) noexcept nogil
+
+
+cdef inline char* memory(TensorBase x) noexcept:
+    return x.storage.data + x.offset * <int64_t>x.dtype.itemsize
+
+
+cdef TensorBase spread_out(PyObject** a, bint root):
+    """The variance, or its root: of rows that lie in memory as they should by one loop, else by operators."""
+    cdef TensorBase self = <TensorBase>a[0], out
+    cdef double degrees, correction = <object>a[2]
+    cdef bint gone[64]
+    cdef int64_t shape[64]
+    cdef int64_t n, rows
+    cdef int d, kept, code = self.dtype.code
+    cdef char* x
+    cdef char* o
+    if self.dtype.category < CAT_FLOAT:
         raise RuntimeError("std and var only support floating point and complex dtypes")
-    n = math.prod([self.size(d) for d in (dim or range(self.ndim))])
-    centred = self - mean(self, dim, True)
-    square = real(centred * conj(centred)) if self.is_complex() else centred * centred
+    mark_dims(self, <object>a[1], gone)
+    n = count_of(self, gone)
     degrees = n - correction
     if degrees <= 0:
-        import warnings
-        warnings.warn("var(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input "
-                      "numel divided by output numel).", stacklevel=2)
-        degrees = max(degrees, 0)
-    return sum_(square, dim, keepdim) / (degrees if degrees else float(0))
+        warnings.warn(("std" if root else "var") + "(): degrees of freedom is <= 0. Correction should be strictly less than the "
+                      "reduction factor (input numel divided by output numel).", stacklevel=2)
+        degrees = 0
+    if code == TG_F16 or code == TG_BF16:
+        return cast(by_operators(cast(self, TG_F32), <object>a[1], <object>a[3], degrees, root), code)
+    kept = self.ndim
+    while kept > 0 and gone[kept - 1]:
+        kept -= 1
+    for d in range(kept):
+        shape[d] = self.shape[d]
+        if gone[d]:
+            kept = -1
+            break
+    if kept < 0 or code not in (TG_F32, TG_F64) or not self.flags & CONTIGUOUS or self.storage.device is not cpu or not self.numel:
+        return by_operators(self, <object>a[1], <object>a[3], degrees, root)
+    if <object>a[3]:
+        for d in range(kept, self.ndim):
+            shape[d] = 1
+    out = empty(self.ndim if <object>a[3] else kept, shape, self.dtype, cpu)
+    rows, x, o = out.numel, memory(self), memory(out)
+    with nogil:
+        if code == TG_F32:
+            tg_variance_f32(<float*>o, <float*>x, rows, n, degrees, root)
+        else:
+            tg_variance_f64(<double*>o, <double*>x, rows, n, degrees, root)
+    return out
 
 
-composite("var(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False)",
-          lambda self, dim, correction, keepdim: _variance(self, dim, 1 if correction is None else correction, keepdim),
-          reference="np.var(self, axis=dim, ddof=correction, keepdims=keepdim)",
-          samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 1), {"correction": 0})],
-          doc="Variance of the elements: the mean square distance from the mean, over n - `correction`.")
-composite("var(Tensor self, Dims? dim, bool unbiased=True, bool keepdim=False)",
-          lambda self, dim, unbiased, keepdim: _variance(self, dim, int(unbiased), keepdim),
-          samples=lambda make: [((make(3, 4), 1, False), {})],
-          reference="np.var(self, axis=dim, ddof=int(unbiased), keepdims=keepdim)")
-composite("var(Tensor self, bool unbiased)", lambda self, unbiased: _variance(self, None, int(unbiased), False),
-          samples=lambda make: [((make(3, 4), False), {})],
-          reference="np.var(self, ddof=int(unbiased))")
+cdef TensorBase by_operators(TensorBase self, dim, bint keepdim, double degrees, bint root):
+    centred = self - mean(self, dim, True)
+    square = real(centred * conj(centred)) if self.dtype.category == CAT_COMPLEX else centred * centred
+    variance = sum_(square, dim, keepdim) / degrees
+    return variance.sqrt() if root else variance
+
+
+cdef object _var_forward(PyObject** a):
+    return spread_out(a, False)
+
+
+cdef object _std_forward(PyObject** a):
+    return spread_out(a, True)
+
+
+def _var_slope(self, dim, correction):
+    """2 (x - mean) / (n - correction): infinite without degrees of freedom, nan where x is the mean then."""
+    degrees = math.prod([self.size(d) for d in (dim or range(self.ndim))]) - correction
+    if degrees < 0 and not dim:
+        degrees = 0
+    return (self - mean(self, dim, True)) * (2.0 / degrees if degrees else math.inf)
+
+
+def _var_vjp(grad, self, dim, correction, keepdim):
+    return _spread(grad, dim, keepdim, self.ndim) * _var_slope(self, dim, correction)
+
+
+def _var_jvp(self, self_t, dim, correction, keepdim):
+    slope = _var_slope(self, dim, correction)
+    return sum_(real(conj(slope) * self_t) if self.is_complex() else slope * self_t, dim, keepdim)
+
+
+def _halved(x, out):
+    """x / (2 out): what the root makes of the variance's derivative, 0 where the deviation is 0."""
+    return where(out == 0, 0, x / (2 * out))
+
+
+operator("_var(Tensor self, Dims? dim, Number correction, bool keepdim)", native(_var_forward), vjp={"self": _var_vjp}, jvp=_var_jvp,
+         node="var", internal=True, reference="np.var(self, axis=dim, ddof=correction, keepdims=keepdim)",
+         samples=lambda make: [((make(2, 3), None, 1, False), {}), ((make(2, 3, 4), (0, 2), 0, True), {}),
+                               ((make(3, 4), (1,), 1, False), {})],
+         doc="The mean square distance from the mean, over n - `correction`.")
+operator("_std(Tensor self, Dims? dim, Number correction, bool keepdim)", native(_std_forward),
+         vjp={"self": lambda grad, self, out, dim, correction, keepdim: _var_vjp(_halved(grad, out), self, dim, correction, keepdim)},
+         jvp=lambda self, self_t, out, dim, correction, keepdim: _halved(_var_jvp(self, self_t, dim, correction, keepdim), out),
+         node="std", internal=True, reference="np.std(self, axis=dim, ddof=correction, keepdims=keepdim)",
+         samples=lambda make: [((make(2, 3), None, 1, False), {}), ((make(2, 3, 4), (0, 2), 0, True), {}),
+                               ((make(3, 4), (1,), 1, False), {})],
+         doc="The root of the variance.")
+cdef Operator var_ = handle("_var"), std_ = handle("_std")
+
+
+cdef object deviate(Operator op, PyObject* self, object dim, object correction, object keepdim):
+    cdef PyObject* b[4]
+    b[0], b[1], b[2], b[3] = self, <PyObject*>dim, <PyObject*>correction, <PyObject*>keepdim
+    return invoke(op, b)
+
+
+cdef object corrected(Operator op, PyObject** a):
+    """(self, dim, correction, keepdim)"""
+    return deviate(op, a[0], <object>a[1], 1 if <object>a[2] is None else <object>a[2], <object>a[3])
+
+
+cdef object unbiased_along(Operator op, PyObject** a):
+    """(self, dim, unbiased, keepdim)"""
+    return deviate(op, a[0], <object>a[1], 1 if <object>a[2] else 0, <object>a[3])
+
+
+cdef object unbiased_of_all(Operator op, PyObject** a):
+    """(self, unbiased)"""
+    return deviate(op, a[0], None, 1 if <object>a[1] else 0, False)
+
+
+cdef object _var_corrected(PyObject** a):
+    return corrected(var_, a)
+
+
+cdef object _var_along(PyObject** a):
+    return unbiased_along(var_, a)
+
+
+cdef object _var_of_all(PyObject** a):
+    return unbiased_of_all(var_, a)
+
+
+cdef object _std_corrected(PyObject** a):
+    return corrected(std_, a)
+
+
+cdef object _std_along(PyObject** a):
+    return unbiased_along(std_, a)
+
+
+cdef object _std_of_all(PyObject** a):
+    return unbiased_of_all(std_, a)
+
+
+for _name, _by_correction, _along, _of_all, _doc in (
+        ("var", native(_var_corrected), native(_var_along), native(_var_of_all),
+         "Variance of the elements: the mean square distance from the mean, over n - `correction`."),
+        ("std", native(_std_corrected), native(_std_along), native(_std_of_all),
+         "Standard deviation of the elements: the root of their variance.")):
+    composite(f"{_name}(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False)", _by_correction,
+              reference=f"np.{_name}(self, axis=dim, ddof=correction, keepdims=keepdim)",
+              samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 1), {"correction": 0})], doc=_doc)
+    composite(f"{_name}(Tensor self, Dims? dim, bool unbiased=True, bool keepdim=False)", _along,
+              samples=lambda make: [((make(3, 4), 1, False), {})],
+              reference=f"np.{_name}(self, axis=dim, ddof=int(unbiased), keepdims=keepdim)")
+    composite(f"{_name}(Tensor self, bool unbiased)", _of_all,
+              samples=lambda make: [((make(3, 4), False), {})], reference=f"np.{_name}(self, ddof=int(unbiased))")
+
+
+def _variance(self, dim, correction, keepdim):
+    return var_(self, dim, correction, keepdim)
 
 
 def _deviation(self, dim, correction, keepdim):
-    """sqrt(var), whose gradient is 0 rather than nan where the deviation is 0."""
-    variance = _variance(self, dim, correction, keepdim)
-    return variance.sqrt()
+    return std_(self, dim, correction, keepdim)
 
 
-composite("std(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False)",
-          lambda self, dim, correction, keepdim: _deviation(self, dim, 1 if correction is None else correction, keepdim),
-          reference="np.std(self, axis=dim, ddof=correction, keepdims=keepdim)",
-          samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 1), {"correction": 0})],
-          doc="Standard deviation of the elements: the root of their variance.")
-composite("std(Tensor self, Dims? dim, bool unbiased=True, bool keepdim=False)",
-          lambda self, dim, unbiased, keepdim: _deviation(self, dim, int(unbiased), keepdim),
-          samples=lambda make: [((make(3, 4), 1, False), {})],
-          reference="np.std(self, axis=dim, ddof=int(unbiased), keepdims=keepdim)")
-composite("std(Tensor self, bool unbiased)", lambda self, unbiased: _deviation(self, None, int(unbiased), False),
-          samples=lambda make: [((make(3, 4), False), {})],
-          reference="np.std(self, ddof=int(unbiased))")
 composite("var_mean(Tensor self, Dims? dim=None, *, Number? correction=1, bool keepdim=False) -> (Tensor var, Tensor mean)",
           lambda self, dim, correction, keepdim: (_variance(self, dim, 1 if correction is None else correction, keepdim),
                                                   mean(self, dim, keepdim)), method=False, doc="Variance and mean.",
@@ -549,6 +683,8 @@ def _norm(self, p, dim, keepdim):
         raise RuntimeError(f"norm(): the desired output dtype should be either floating point or complex. Got {_title(self)} instead.")
     if p is None or p == "fro" or p == 2:
         return handle("_norm2")(self, dim, keepdim)
+    if p == "nuc":
+        return handle("linalg_matrix_norm")(self, "nuc", dim, keepdim)
     if isinstance(p, str):
         raise RuntimeError(f"norm(): the order '{p}' is not supported; use a number or 'fro'")
     size = self.abs()
@@ -764,87 +900,168 @@ composite("argsort(Tensor self, Dim dim=-1, bool descending=False, *, bool stabl
           samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 0), {})])
 composite("msort(Tensor self)", lambda self: sort(self, 0)[0], reference="np.sort(self, 0)",
           samples=lambda make: [((make(4, 3),), {})], doc="The elements in order along the first dimension.")
-composite("topk(Tensor self, int k, Dim dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)",
-          lambda self, k, dim, largest, sorted: _topk(self, k, dim, largest),
-          samples=lambda make: [((make(5), 2), {}), ((make(3, 4), 2, 0, False), {})],
-          doc="The `k` largest (or smallest) elements along a dimension, and the indices they had.")
+cdef TensorBase copied(TensorBase x):
+    """`x` in memory of its own: what an operator returns must be no view of what it has made on the way."""
+    cdef TensorBase y = empty(x.ndim, x.shape, x.dtype, x.storage.device)
+    primitives.copy(y, x)
+    return y
 
 
-def _topk(self, k, dim, largest):
-    if not 0 <= k <= (self.size(dim) if self.ndim else 1):
+cdef object topk_type = return_types.topk
+
+
+cdef object _topk(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0], values, indices
+    cdef int64_t k = <object>a[1], n, step = 1, lanes = 1, lane, i, start, to_
+    cdef int dim = <object>a[2], d, code = self.dtype.code
+    cdef bint largest = <object>a[3]
+    cdef int64_t shape[64]
+    cdef char* v
+    cdef char* x
+    cdef int64_t* at
+    n = self.shape[dim] if self.ndim else 1
+    if k < 0 or k > n:
         raise RuntimeError("selected index k out of range")
-    values, indices = sort(self, dim, largest)
-    if self.ndim:
-        values, indices = values.narrow(dim, 0, k), indices.narrow(dim, 0, k)
-    return return_types.topk((values, indices))
+    if self.ndim == 0 or k > 48 or code not in (TG_F32, TG_F64, TG_I64, TG_I32) or not self.flags & CONTIGUOUS \
+            or self.storage.device is not cpu:
+        both = sort(self, dim, largest)
+        if self.ndim == 0:
+            return topk_type(both)
+        return topk_type((copied(both[0].narrow(dim, 0, k)), copied(both[1].narrow(dim, 0, k))))
+    for d in range(self.ndim):
+        shape[d] = k if d == dim else self.shape[d]
+        if d > dim:
+            step *= self.shape[d]
+        elif d < dim:
+            lanes *= self.shape[d]
+    values = empty(self.ndim, shape, self.dtype, cpu)
+    indices = empty(self.ndim, shape, dtype_of(TG_I64), cpu)
+    v, x, at = memory(values), memory(self), <int64_t*>memory(indices)
+    if k and self.numel:
+        with nogil:
+            for lane in range(lanes):
+                for i in range(step):
+                    start, to_ = lane * n * step + i, lane * k * step + i
+                    if code == TG_F32:
+                        tg_topk_f32(<float*>v + to_, at + to_, <float*>x + start, step, n, k, largest)
+                    elif code == TG_F64:
+                        tg_topk_f64(<double*>v + to_, at + to_, <double*>x + start, step, n, k, largest)
+                    elif code == TG_I64:
+                        tg_topk_i64(<int64_t*>v + to_, at + to_, <int64_t*>x + start, step, n, k, largest)
+                    else:
+                        tg_topk_i32(<int*>v + to_, at + to_, <int*>x + start, step, n, k, largest)
+    return topk_type((values, indices))
 
 
-composite("kthvalue(Tensor self, int k, Dim dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)",
-          lambda self, k, dim, keepdim: _kth(self, k, dim, keepdim, return_types.kthvalue),
-          doc="The `k`-th smallest element along a dimension, and the index it had.",
-          samples=lambda make: [((make(3, 4), 2), {}), ((make(3, 4), 1, 0, True), {})])
+operator("topk(Tensor self, int k, Dim dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)", native(_topk),
+         vjp={"self": lambda grad_values, self_shape, dim, indices: _put_back(grad_values, self_shape, dim, indices, True)},
+         jvp=lambda self_t, dim, indices: (_pick(self_t, dim, indices, True), None), nondifferentiable=("indices",),
+         samples=lambda make: [((make(5), 2), {}), ((make(3, 4), 2, 0, False), {})],
+         doc="The `k` largest (or smallest) elements along a dimension, and the indices they had.")
 
 
-def _kth(self, k, dim, keepdim, kind):
-    if not 1 <= k <= (self.size(dim) if self.ndim else 1):
+def _kth(TensorBase self, k, dim, keepdim):
+    if not 1 <= k <= (self.shape[dim] if self.ndim else 1):
         raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(dim))
     values, indices = sort(self, dim, stable=True)
     if self.ndim:
-        values, indices = values.narrow(dim, k - 1, 1), indices.narrow(dim, k - 1, 1)
+        values, indices = copied(values.narrow(dim, k - 1, 1)), copied(indices.narrow(dim, k - 1, 1))
         if not keepdim:
-            values, indices = squeeze(values, dim), squeeze(indices, dim)
-    return kind((values, indices))
+            values, indices = _drop(values, dim), _drop(indices, dim)
+    return return_types.kthvalue((values, indices))
 
 
-composite("median(Tensor self)", lambda self: _median_all(self), samples=lambda make: [((make(5),), {}), ((make(2, 3),), {})],
-          doc="The middle element (the lower of two); along a dimension also the index it had. nan if there is one.")
-composite("median(Tensor self, Dim dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
-          lambda self, dim, keepdim: _median(self, dim, keepdim),
-          samples=lambda make: [((make(3, 5), 1), {}), ((make(4, 3), 0, True), {})])
-
-
-def _median_all(self):
-    if self.numel() == 0:
-        return handle("full")((), math.nan, dtype=self.dtype, device=self.device)
-    return _median(reshape(self, (-1,)), 0, False)[0]
-
-
-def _median(self, dim, keepdim):
+def _median(TensorBase self, dim, keepdim):
+    """The lower of the two in the middle; sorted last, a nan is the median whenever there is one."""
     if self.ndim == 0:
         return return_types.median((clone(self), zeros_like(self, dtype=dtype_of(TG_I64))))
-    n = self.size(dim)
+    n = self.shape[dim]
     if n == 0:
         raise IndexError(f"median(): Expected reduction dim {dim} to have non-zero size.")
     values, indices = sort(self, dim, stable=True)
-    place = unsqueeze(full_like(indices.select(dim, 0), (n - 1) // 2), dim)
-    if self.is_floating_point():        # sorted last, a nan is the median whenever there is one
-        missing = (self != self).sum(dim, True)
-        place = where(missing > 0, n - missing, place)
-    values, indices = gather(values, dim, place), gather(indices, dim, place)
+    if self.is_floating_point():
+        missing = sum_(self != self, dim, True)
+        place = where(missing > 0, n - missing, (n - 1) // 2)
+        values, indices = gather(values, dim, place), gather(indices, dim, place)
+    else:
+        values, indices = copied(values.narrow(dim, (n - 1) // 2, 1)), copied(indices.narrow(dim, (n - 1) // 2, 1))
     if not keepdim:
-        values, indices = squeeze(values, dim), squeeze(indices, dim)
+        values, indices = _drop(values, dim), _drop(indices, dim)
     return return_types.median((values, indices))
 
 
-composite("unique(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> Any",
-          lambda self, sorted, return_inverse, return_counts: _unique(self, return_inverse, return_counts),
-          doc="The different elements in order; optionally where each went, and how many there are of each.")
+def _median_of_all(TensorBase self):
+    if self.numel == 0:
+        return handle("full")((), math.nan, dtype=self.dtype, device=self.storage.device)
+    return _median(reshape(self, (-1,)), 0, False)[0]
 
 
-def _unique(self, return_inverse, return_counts):
-    flat = reshape(self.detach(), (-1,))
-    n = flat.numel()
-    values, order = sort(flat)
+def _share_median(grad, self, out):
+    """Split among the elements that are the median: with a nan among them, among the nans."""
+    reach = to((self == out) | ((self != self) & (out != out)), grad.dtype)
+    return grad * reach / sum_(reach)
+
+
+def _median_tangent(self, self_t, out):
+    reach = to((self == out) | ((self != self) & (out != out)), self_t.dtype)
+    return sum_(where(reach != 0, self_t, 0)) / sum_(reach)
+
+
+composite("median(Tensor self)", lambda self: handle("_median")(self), samples=lambda make: [((make(5),), {}), ((make(2, 3),), {})],
+          doc="The middle element (the lower of two); along a dimension also the index it had. nan if there is one.")
+operator("_median(Tensor self)", _median_of_all, vjp={"self": _share_median}, jvp=_median_tangent, node="median", internal=True,
+         batch=lambda batch_size, in_dims, self: (
+             handle("median")(reshape(movedim(self, in_dims[0], 0), (batch_size, -1)), 1)[0] if self.ndim > 1 else clone(self), 0),
+         samples=lambda make: [((make(5),), {}), ((make(2, 3),), {})], doc="The middle element (the lower of two).")
+for _name, _signature, _forward, _doc, _samples in (
+        ("median", "median(Tensor self, Dim dim, bool keepdim=False)", _median, None,
+         lambda make: [((make(3, 5), 1), {}), ((make(4, 3), 0, True), {})]),
+        ("kthvalue", "kthvalue(Tensor self, int k, Dim dim=-1, bool keepdim=False)", _kth,
+         "The `k`-th smallest element along a dimension, and the index it had.",
+         lambda make: [((make(3, 4), 2), {}), ((make(3, 4), 1, 0, True), {})])):
+    operator(_signature + " -> (Tensor values, Tensor indices)", _forward,
+             vjp={"self": lambda grad_values, self_shape, dim, indices, keepdim:
+                  _put_back(grad_values, self_shape, dim, indices, keepdim)},
+             jvp=lambda self_t, dim, indices, keepdim: (_pick(self_t, dim, indices, keepdim), None),
+             nondifferentiable=("indices",), out_apart=_name == "kthvalue", doc=_doc, samples=_samples)
+composite("unique(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False, Dim? dim=None) -> Any",
+          lambda self, sorted, return_inverse, return_counts, dim: _unique(self, return_inverse, return_counts, dim, True),
+          doc="The different elements (or slices of a dimension) in order; optionally where each went, and how many there are of each.")
+composite("unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, Dim? dim=None) -> Any",
+          lambda self, return_inverse, return_counts, dim: _unique(self, return_inverse, return_counts, dim, False),
+          doc="The elements (or slices of a dimension) but for those that equal the one before; optionally where each went, and counts.")
+
+
+def _unique(self, return_inverse, return_counts, dim, ordered):
+    """Groups of equal rows: in order they are neighbours, and a row that differs from the one before begins a group."""
+    self = self.detach()
+    x = reshape(self, (-1, 1)) if dim is None else movedim(self, dim, 0)
+    n = x.size(0)
+    rows = reshape(x, (n, -1)) if x.numel() else x.flatten(1) if x.ndim > 1 else reshape(x, (n, 1))
+    order = _lexical_order(rows) if ordered else None
+    if order is not None:
+        x, rows = handle("index_select")(x, 0, order), handle("index_select")(rows, 0, order)
     new = handle("ones")(n, dtype=dtype_of(TG_BOOL), device=self.device)
     if n > 1:
-        new[1:] = values[1:] != values[:-1]
-    result = [values[new]]
+        new[1:] = (rows[1:] != rows[:-1]).any(1)
+    result = [x[new]]
+    result[0] = reshape(result[0], (-1,)) if dim is None else movedim(result[0], 0, dim)
     group = cumsum(new, 0) - 1
     if return_inverse:
-        inverse = zeros_like(group)
-        inverse[order] = group
-        result.append(reshape(inverse, tuple(self.shape)))
+        inverse = group
+        if order is not None:
+            inverse = zeros_like(group)
+            inverse[order] = group
+        result.append(reshape(inverse, tuple(self.shape)) if dim is None else inverse)
     if return_counts:
-        counts = handle("zeros")(result[0].numel(), dtype=dtype_of(TG_I64), device=self.device)
+        counts = handle("zeros")(int(new.sum().item()), dtype=dtype_of(TG_I64), device=self.device)
         result.append(scatter_add(counts, 0, group, handle("ones_like")(group)))
     return result[0] if len(result) == 1 else tuple(result)
+
+
+def _lexical_order(rows):
+    """The order of rows by their first column, among equal ones by the second, and so on: stable sorts from the last on."""
+    order = arange(rows.size(0), device=rows.device)
+    for column in range(rows.size(1) - 1, -1, -1):
+        order = order[sort(rows[:, column][order], stable=True)[1]]
+    return order

@@ -6,10 +6,13 @@ from libc.string cimport memcmp, memcpy
 from tensorgrad._core cimport primitives
 from tensorgrad._core.declaration cimport Overload, compile_overload, native
 from tensorgrad._core.dispatch cimport invoke, run
-from tensorgrad._core.dtype cimport CAT_COMPLEX, TG_C64, TG_C128, TG_F32, TG_F64, dtype_of, promote
+from tensorgrad._core.dtype cimport CAT_COMPLEX, TG_C64, TG_C128, TG_F32, TG_F64, TG_I64, dtype_of, promote
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, int_tuple, new_tensor
+from tensorgrad._core.grad_mode cimport tg_thread_state, thread_state
+from tensorgrad._core.types cimport (
+    CONTIGUOUS, IS_VIEW, REQUIRES_GRAD, TensorBase, bump, empty, int_tuple, new_tensor, set_geometry, version_of)
+from tensorgrad._core.view cimport check_inplace
 
 import warnings
 
@@ -24,8 +27,8 @@ cdef Operator select_backward, slice_backward, diagonal, diagonal_backward, spli
 select_backward, slice_backward, diagonal, diagonal_backward = (
     handle(n) for n in ("select_backward", "slice_backward", "diagonal", "diagonal_backward"))
 split_with_sizes, unbind, as_strided, flip = (handle(n) for n in ("split_with_sizes", "unbind", "as_strided", "flip"))
-cdef Operator as_strided_backward, sum_to_size, narrow, to, clone, roll, packed_clone, real_copy, imag_copy, view_as_real
-as_strided_backward, sum_to_size, narrow, to = (handle(n) for n in ("as_strided_backward", "sum_to_size", "narrow", "to"))
+cdef Operator sum_to_size, narrow, to, clone, roll, packed_clone, real_copy, imag_copy, view_as_real
+sum_to_size, narrow, to = (handle(n) for n in ("sum_to_size", "narrow", "to"))
 clone, roll, packed_clone, view_as_real = (handle(n) for n in ("clone", "roll", "_packed_clone", "view_as_real"))
 real_copy, imag_copy = handle("_real"), handle("_imag")
 
@@ -705,23 +708,35 @@ operator("split_with_sizes(Tensor self, Size split_sizes, Dim dim=0) -> Tensor[]
          batch=_split_batch, vjp={"self": lambda grads, dim: cat(grads, dim)}, jvp="linear", node="split_with_sizes",
          samples=lambda make: [((make(5, 2), (2, 3)), {}), ((make(2, 4), (1, 3), 1), {})],
          doc="One dimension cut into parts of the given sizes, as views.")
-composite("split(Tensor self, int split_size, Dim dim=0) -> Tensor[]", lambda self, split_size, dim: _split(self, split_size, dim),
-          doc="One dimension cut into parts of a size (the last may be smaller), or of given sizes, as views.",
-          samples=lambda make: [((make(5, 2), 2), {})])
-composite("split(Tensor self, Size split_size, Dim dim=0) -> Tensor[]",
-          lambda self, split_size, dim: split_with_sizes(self, split_size, dim),
-          samples=lambda make: [((make(5, 2), (2, 3)), {})])
-
-
-def _split(self, size, dim):
-    total = self.size(dim) if self.ndim else 0
+cdef object _split(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int64_t size = <object>a[1], total, start = 0
+    cdef int dim = <object>a[2]
+    if self.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    total = self.shape[dim]
     if size < 0 or (size == 0 and total):
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}" if size < 0 else
                            f"split_size can only be 0 if dimension size is 0, but got dimension size of {total}")
-    if total == 0:
-        return split_with_sizes(self, (0,), dim)
-    sizes = [size] * (total // size) + ([total % size] if total % size else [])
-    return split_with_sizes(self, tuple(sizes), dim)
+    parts = []
+    while start < total or not parts:
+        parts.append(part(self, dim, start, start + min(size, total - start), 1))
+        start += size
+    return tuple(parts)
+
+
+def _equal_split_batch(batch_size, in_dims, self, size, dim):
+    parts = split(movedim(self, in_dims[0], 0), size, dim + 1)
+    return parts, (0,) * len(parts)
+
+
+operator("split(Tensor self, int split_size, Dim dim=0) -> Tensor[]", native(_split), view=True, batch=_equal_split_batch,
+         vjp={"self": lambda grads, dim: cat(grads, dim)}, jvp="linear", samples=lambda make: [((make(5, 2), 2), {})],
+         doc="One dimension cut into parts of a size (the last may be smaller), or of given sizes, as views.")
+composite("split(Tensor self, Size split_size, Dim dim=0) -> Tensor[]",
+          lambda self, split_size, dim: split_with_sizes(self, split_size, dim),
+          samples=lambda make: [((make(5, 2), (2, 3)), {})])
+cdef Operator split = handle("split")
 
 
 composite("chunk(Tensor self, int chunks, Dim dim=0) -> Tensor[]", lambda self, chunks, dim: _chunk(self, chunks, dim),
@@ -735,7 +750,7 @@ def _chunk(self, chunks, dim):
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     total = self.size(dim)
     size = -(-total // chunks)
-    return split_with_sizes(self, (0,) * chunks, dim) if total == 0 else _split(self, size, dim)
+    return split_with_sizes(self, (0,) * chunks, dim) if total == 0 else split(self, size, dim)
 
 
 composite("tensor_split(Tensor self, int indices_or_sections, Dim dim=0) -> Tensor[]",
@@ -758,7 +773,8 @@ def _tensor_split(self, n, dim):
     if n <= 0:
         raise RuntimeError(f"number of sections must be larger than 0, got {n}")
     small, extra = divmod(self.size(dim), n)
-    return split_with_sizes(self, tuple([small + 1] * extra + [small] * (n - extra)), dim)
+    ends = [i * small + min(i, extra) for i in range(n + 1)]
+    return tuple([slice_(self, dim, start, end, 1) for start, end in zip(ends, ends[1:])])
 
 
 # ---- diagonals ------------------------------------------------------------------------------------------------
@@ -847,37 +863,119 @@ def _as_strided(TensorBase self, size, stride, storage_offset):
     return strided(self, list(size), list(stride), offset)
 
 
-def _as_strided_backward(TensorBase grad, shape, size, stride, storage_offset):
-    """Each element of the view gives its gradient to the element it shows; several may show the same one."""
-    cdef Operator arange = handle("arange"), index_add = handle("index_add")
-    n = 1
-    for s in shape:
-        n *= s
-    where = arange(1, device=grad.storage.device)
-    for m, s in zip(size, stride):
-        where = unsqueeze(where, -1) + arange(m, device=grad.storage.device) * s
-    flat = index_add(zeros(n, dtype=grad.dtype, device=grad.storage.device), 0, reshape(where, (-1,)) + storage_offset,
-                     reshape(grad, (-1,)))
-    return reshape(flat, shape)
+def _places(size, stride, offset, device):
+    """Where in memory each element lies, in order."""
+    where = handle("full")((), offset, dtype=dtype_of(TG_I64), device=device)
+    for n, step in zip(size, stride):
+        where = unsqueeze(where, -1) + handle("arange")(n, device=device) * step
+    return reshape(where, (-1,))
+
+
+def _memory_of(self, size, stride, storage_offset):
+    """(elements of memory, places of self's elements, places of the result's), counted from the first that either has."""
+    offset = self.storage_offset() if storage_offset is None else storage_offset
+    first = min(offset, self.storage_offset())
+    mine = _places(self.shape, self.stride(), self.storage_offset() - first, self.device)
+    theirs = _places(size, stride, offset - first, self.device)
+    length = max([1 + int(places.max().item()) for places in (mine, theirs) if places.numel()], default=0)
+    return length, mine, theirs
 
 
 def _as_strided_vjp(grad, self, size, stride, storage_offset):
-    if not self.is_contiguous():
-        raise NotImplementedError("the derivative of as_strided is there for contiguous inputs only: call .contiguous() first")
-    return as_strided_backward(grad, tuple(self.shape), size, stride,
-                               0 if storage_offset is None else storage_offset - self.storage_offset())
+    """The gradients are added up in memory as the result lies there, and read as `self` lies there; where several elements
+    of `self` are one in memory, they share it (PyTorch's as_strided_backward)."""
+    cdef Operator index_add = handle("index_add"), take = handle("index_select")
+    length, mine, theirs = _memory_of(self, size, stride, storage_offset)
+    memory = index_add(zeros(length, dtype=grad.dtype, device=grad.device), 0, theirs, reshape(grad, (-1,)))
+    shared = take(index_add(zeros(length, dtype=grad.dtype, device=grad.device), 0, mine,
+                            handle("ones")(mine.numel(), dtype=grad.dtype, device=grad.device)), 0, mine)
+    return reshape(take(memory, 0, mine) / shared, tuple(self.shape))
+
+
+def _as_strided_jvp(self, self_t, size, stride, storage_offset):
+    if self.is_contiguous() and self.storage_offset() == 0:
+        return as_strided(self_t.contiguous(), size, stride, storage_offset)
+    length, mine, theirs = _memory_of(self, size, stride, storage_offset)
+    memory = handle("index_put")(zeros(length, dtype=self_t.dtype, device=self_t.device), (mine,), reshape(self_t, (-1,)))
+    return reshape(handle("index_select")(memory, 0, theirs), size)
 
 
 operator("as_strided(Tensor self, Size size, Size stride, int? storage_offset=None)", _as_strided, view=True, batch="fallback",
-         vjp={"self": _as_strided_vjp},
-         jvp=lambda self, self_t, size, stride, storage_offset: as_strided(
-             self_t.contiguous(), size, stride, None if storage_offset is None else storage_offset - self.storage_offset()),
+         vjp={"self": _as_strided_vjp}, jvp=_as_strided_jvp,
          samples=lambda make: [((make(6), (2, 3), (2, 1)), {})],
          doc="A view of this tensor's memory with any shape and strides.")
-operator("as_strided_backward(Tensor grad_output, Size input_sizes, Size size, Size stride, int storage_offset)",
-         _as_strided_backward, batch="fallback", method=False, internal=True,
-         vjp={"grad_output": lambda grad, size, stride, storage_offset: as_strided(grad.contiguous(), size, stride, storage_offset)},
-         jvp="linear", doc="The transpose of `as_strided` of a contiguous tensor.")
+
+
+# ---- windows ------------------------------------------------------------------------------------------------------
+def _unfold(TensorBase self, int dim, int64_t size, int64_t step):
+    cdef list shape = sizes_of(self), strides = strides_of(self)
+    cdef int64_t n = shape[dim] if self.ndim else 1
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
+    if size > n:
+        raise RuntimeError(f"maximum size for tensor at dimension {dim} is {n} but size is {size}")
+    if self.ndim == 0:
+        return strided(self, [size], [1], self.offset)
+    shape.append(size)
+    strides.append(strides[dim])
+    shape[dim] = (n - size) // step + 1
+    strides[dim] *= step
+    return strided(self, shape, strides, self.offset)
+
+
+def _unfold_vjp(grad, self_shape, dimension, size, step):
+    """Each window's gradient at the places that it shows."""
+    if not self_shape:
+        return grad.sum()
+    index = reshape(unsqueeze(handle("arange")(grad.size(dimension), device=grad.device) * step, -1)
+                    + handle("arange")(size, device=grad.device), (-1,))
+    windows = movedim(grad, -1, dimension + 1).flatten(dimension, dimension + 1)
+    return handle("index_add")(zeros(self_shape, dtype=grad.dtype, device=grad.device), dimension, index, windows)
+
+
+operator("unfold(Tensor self, Dim dimension, int size, int step)", _unfold, view=True, vjp={"self": _unfold_vjp}, jvp="linear",
+         function=False, reference="np.lib.stride_tricks.sliding_window_view(self, size, dimension)[::step]",
+         samples=lambda make: [((make(5, 2), 0, 3, 1), {}), ((make(7), 0, 3, 2), {})],
+         doc="Windows of `size` indices of a dimension, `step` apart, as a view with the windows in a last dimension.")
+
+
+# ---- shapes changed in place ------------------------------------------------------------------------------------------
+cdef object take_shape(Operator op, TensorBase x, TensorBase view):
+    """Give `x` the shape, the strides and the history of a view of it."""
+    cdef tg_thread_state* st = thread_state()
+    if x.wrap is not None:
+        raise NotImplementedError(f"{op.__name__}: the shape of a tensor inside of a function transform cannot be changed in place; "
+                                  "use the form that returns a view")
+    check_inplace(x, op, st.grad and x.flags & REQUIRES_GRAD)
+    set_geometry(x, view.ndim, view.shape, view.strides)
+    x.offset = view.offset
+    if view.grad_fn is not None:
+        x.grad_fn, x.output_nr = view.grad_fn, view.output_nr
+    if x.version != NULL:
+        bump(x, op)
+    if x.flags & IS_VIEW:
+        x.step, x.view_version = view.step, version_of(x)
+    return x
+
+
+def _in_place(str name):
+    cdef Operator op = handle(name), written = handle(name + "_")
+
+    def forward(self, *args):
+        return take_shape(written, self, op(self, *args))
+    return forward
+
+
+for _signature, _doc in (("t_(Tensor! self)", "A matrix transposed, in place."),
+                         ("transpose_(Tensor! self, Dim dim0, Dim dim1)", "Two dimensions exchanged, in place."),
+                         ("squeeze_(Tensor! self)", "Without the dimensions of size one (all, or the named ones), in place."),
+                         ("squeeze_(Tensor! self, Dims dim)", None),
+                         ("unsqueeze_(Tensor! self, NewDim dim)", "A dimension of size one inserted, in place."),
+                         ("as_strided_(Tensor! self, Size size, Size stride, int? storage_offset=None)",
+                          "Any shape and strides, in place.")):
+    composite(_signature, _in_place(_signature.partition("_(")[0]), function=False, doc=_doc)
 
 
 # ---- joining ------------------------------------------------------------------------------------------------------
@@ -897,6 +995,10 @@ cdef TensorBase joined(tuple tensors, int dim):
             continue        # an empty vector joins anything, as it always did in PyTorch
         if first is None:
             first = x
+            if dim < -x.ndim or dim >= x.ndim:
+                raise IndexError(f"Dimension out of range (expected to be in range of [{-x.ndim}, {x.ndim - 1}], but got {dim})")
+            if dim < 0:
+                dim += x.ndim
             for d in range(x.ndim):
                 shape[d] = x.shape[d]
             shape[dim] = 0
@@ -913,7 +1015,7 @@ cdef TensorBase joined(tuple tensors, int dim):
             raise RuntimeError(f"cat(): the sizes along dimension {dim} add up to more than a tensor can have")
         parts.append(x)
     if first is None:
-        first = tensors[0]
+        first, dim = tensors[0], 0
         shape[0] = 0
     out = empty(first.ndim, shape, dtype_of(code), first.storage.device)
     for x in parts:
@@ -927,12 +1029,24 @@ cdef object _cat(PyObject** a):
 
 
 def _cat_vjp(grad, tensors_shape, dim):
-    sizes = [0 if len(s) == 1 and s[0] == 0 else s[dim] for s in tensors_shape]
+    empty_vectors = [len(s) == 1 and s[0] == 0 for s in tensors_shape]
+    if dim < 0:
+        dim += grad.ndim
+    sizes = [0 if gone else s[dim] for s, gone in zip(tensors_shape, empty_vectors)]
     parts = split_with_sizes(grad, tuple(sizes), dim)
-    return [reshape(p, s) if len(s) == 1 and s[0] == 0 else p for p, s in zip(parts, tensors_shape)]
+    return [reshape(p, s) if gone else p for p, s, gone in zip(parts, tensors_shape, empty_vectors)]
 
 
-operator("cat(Tensor[] tensors, Dim dim=0)", native(_cat), vjp={"tensors": _cat_vjp}, jvp="linear", aliases=("concat", "concatenate"),
+def _cat_batch(batch_size, in_dims, tensors, dim):
+    """Empty vectors, which join anything, are left out: with a batch in front they would be empty matrices."""
+    ranks = [x.ndim - (d is not None) for x, d in zip(tensors, in_dims[0])]
+    kept = [(x, d) for x, d, r in zip(tensors, in_dims[0], ranks) if not (r == 1 and x.numel() == 0)] or list(zip(tensors, in_dims[0]))
+    parts = [expand(x, (batch_size, *x.shape)) if d is None else movedim(x, d, 0) for x, d in kept]
+    return cat(tuple(parts), dim + 1 if dim >= 0 else dim), 0
+
+
+operator("cat(Tensor[] tensors, int dim=0)", native(_cat), batch=_cat_batch, vjp={"tensors": _cat_vjp}, jvp="linear",
+         aliases=("concat", "concatenate"),
          method=False, reference="np.concatenate(tensors, dim)",
          samples=lambda make: [(((make(2, 3), make(1, 3)),), {}), (((make(2, 3), make(2, 1)), 1), {})],
          doc="""Tensors joined along a dimension that they have.
@@ -999,6 +1113,11 @@ composite("atleast_3d(Tensor self)", _at_least_3d, method=False, doc="A view wit
           reference="np.atleast_3d(self)")
 
 
+for _n in "123":
+    composite(f"atleast_{_n}d(Tensor... tensors) -> Tensor[]",
+              lambda tensors, one=handle(f"atleast_{_n}d"): tuple([one(x) for x in tensors]), samples=lambda make: [])
+
+
 # ---- rearranging copies ----------------------------------------------------------------------------------------
 def _flip(TensorBase self, dims):
     cdef TensorBase out = empty(self.ndim, self.shape, self.dtype, self.storage.device)
@@ -1049,21 +1168,58 @@ def _roll(self, shifts, dims):
     return self if dims else clone(self)
 
 
-composite("repeat(Tensor self, Size repeats)", lambda self, repeats: _repeat(self, repeats), function=False,
-          reference="np.tile(self, repeats)", samples=lambda make: [((make(2, 3), (2, 2)), {}), ((make(3), (2, 1)), {})],
-          doc="The whole tensor repeated along each dimension.")
-
-
-def _repeat(self, repeats):
-    if len(repeats) < self.ndim:
+cdef object _repeat_forward(PyObject** a):
+    """Written through a view in which each dimension is two, one of which runs over the copies."""
+    cdef TensorBase self = <TensorBase>a[0], out, target, source
+    cdef int64_t times[64]
+    cdef int64_t shape[64]
+    cdef int64_t wide[64]
+    cdef int64_t strides[64]
+    cdef int64_t from_[64]
+    cdef int64_t step = 1, size
+    cdef int n = read_sizes(<object>a[1], times), shift = n - self.ndim, d
+    if shift < 0:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
-    shape = [1] * (len(repeats) - self.ndim) + list(self.shape)
-    pairs = [m for pair in zip([1] * len(shape), shape) for m in pair]
-    wide = [m for pair in zip(repeats, shape) for m in pair]
-    return reshape(clone(expand(reshape(self, tuple(pairs)), tuple(wide))), tuple([r * n for r, n in zip(repeats, shape)]))
+    if n > 32:
+        raise RuntimeError(f"repeat: tensors of at most 32 dimensions are repeated, got {n}")
+    for d in range(n - 1, -1, -1):
+        if times[d] < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {times[d]}: {list(<object>a[1])}")
+        size = self.shape[d - shift] if d >= shift else 1
+        shape[d], wide[2 * d], wide[2 * d + 1] = times[d] * size, times[d], size
+        strides[2 * d + 1], strides[2 * d] = step, step * size
+        from_[2 * d], from_[2 * d + 1] = 0, self.strides[d - shift] if d >= shift else 0
+        step *= shape[d]
+    out = empty(n, shape, self.dtype, self.storage.device)
+    if out.numel:
+        target = with_geometry(out, 2 * n, wide, strides)
+        source = with_geometry(self, 2 * n, wide, from_)
+        primitives.copy(target, source)
+    return out
 
 
-composite("tile(Tensor self, Size dims)", lambda self, dims: _repeat(self, (1,) * (self.ndim - len(dims)) + tuple(dims)),
+def _repeat_vjp(grad, self_shape, repeats):
+    """The sum over the copies."""
+    shape = (1,) * (len(repeats) - len(self_shape)) + tuple(self_shape)
+    if not shape:
+        return grad
+    pairs = reshape(grad, tuple([m for pair in zip(repeats, shape) for m in pair]))
+    return reshape(sum_(pairs, tuple(range(0, 2 * len(shape), 2))), self_shape)
+
+
+def _repeat_batch(batch_size, in_dims, self, repeats):
+    x = movedim(self, in_dims[0], 0)
+    x = reshape(x, (batch_size,) + (1,) * (len(repeats) + 1 - x.ndim) + tuple(x.shape[1:]))
+    return repeat(x, (1, *repeats)), 0
+
+
+operator("repeat(Tensor self, Size repeats)", native(_repeat_forward), vjp={"self": _repeat_vjp}, jvp="linear", batch=_repeat_batch,
+         function=False, reference="np.tile(self, repeats)", samples=lambda make: [((make(2, 3), (2, 2)), {}), ((make(3), (2, 1)), {})],
+         doc="The whole tensor repeated along each dimension.")
+cdef Operator repeat = handle("repeat")
+
+
+composite("tile(Tensor self, Size dims)", lambda self, dims: repeat(self, (1,) * (self.ndim - len(dims)) + tuple(dims)),
           reference="np.tile(self, dims)", samples=lambda make: [((make(2, 3), (2,)), {})],
           doc="The tensor repeated as NumPy's `tile` does it.")
 composite("repeat_interleave(Tensor self, int repeats, Dim? dim=None)", lambda self, repeats, dim: _interleave(self, repeats, dim),

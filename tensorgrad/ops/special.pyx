@@ -66,7 +66,8 @@ def _logit(self):
     return log(self / (1 - self))
 
 
-composite("xlogy(Tensor self, Tensor other)", lambda self, other: where(self == 0, 0, self * log(other)), domain=(0.3, 2.0),
+composite("xlogy(Tensor self, Tensor other)",
+          lambda self, other: where((self == 0) & (other == other), 0, self * log(other)), domain=(0.3, 2.0),
           inplace=True,
           reference="np.where(self == 0, 0, self * np.log(other))", doc="``x * log(y)``, and 0 where x is 0.")
 composite("nan_to_num(Tensor self, Number? nan=None, Number? posinf=None, Number? neginf=None)",
@@ -148,5 +149,6 @@ def _diff(self, n, dim):
         raise RuntimeError("diff expects input to be at least one-dimensional")
     for _ in range(n):
         size = self.size(dim)
-        self = self.narrow(dim, 1, max(size - 1, 0)) - self.narrow(dim, 0, max(size - 1, 0))
+        later, earlier = self.narrow(dim, 1, max(size - 1, 0)), self.narrow(dim, 0, max(size - 1, 0))
+        self = later ^ earlier if str(self.dtype) == "tensorgrad.bool" else later - earlier
     return self

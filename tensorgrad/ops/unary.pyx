@@ -17,6 +17,7 @@ cdef Operator sin, cos, exp, log, sqrt, rsqrt, where, zeros_like, real, full_lik
 sin, cos, exp, log, sqrt, rsqrt = handle("sin"), handle("cos"), handle("exp"), handle("log"), handle("sqrt"), handle("rsqrt")
 where, zeros_like, real, full_like = handle("where"), handle("zeros_like"), handle("real"), handle("full_like")
 cdef Operator sinh, cosh, tanh
+cdef Operator infinite = handle("_isinf")
 sinh, cosh, tanh = handle("sinh"), handle("cosh"), handle("tanh")
 
 # pi/180, 2/sqrt(pi), ln 2, ln 10
@@ -88,13 +89,35 @@ elementwise(<size_t>&tg_k_atanh, "atanh(Tensor self)", to_float=True, partials={
 # ---- exponentials, logarithms, roots --------------------------------------------------------------
 cdef extern from *:
     """
+    /* C's library has these for real numbers only */
+    static inline tg_c128 tg_exp2_c128(tg_c128 z) { return cexp(z * 0.69314718055994530942); }
+    static inline tg_c128 tg_expm1_c128(tg_c128 z) {
+        const double s = sin(cimag(z) / 2), c = cos(cimag(z));
+        return tg_make_c128(expm1(creal(z)) * c - 2 * s * s, exp(creal(z)) * sin(cimag(z)));
+    }
+    static inline tg_c128 tg_log1p_c128(tg_c128 z) {
+        const double a = creal(z), b = cimag(z);
+        if (fabs(a) > 0.5 || fabs(b) > 0.5) return clog(tg_make_c128(1 + a, b));
+        return tg_make_c128(0.5 * log1p(a * (2 + a) + b * b), atan2(b, 1 + a));
+    }
+    static inline tg_c64 tg_exp2_c64(tg_c64 z) { return (tg_c64)tg_exp2_c128(z); }
+    static inline tg_c64 tg_expm1_c64(tg_c64 z) { return (tg_c64)tg_expm1_c128(z); }
+    static inline tg_c64 tg_log1p_c64(tg_c64 z) { return (tg_c64)tg_log1p_c128(z); }
+    #undef tg_exp2
+    #undef tg_expm1
+    #undef tg_log1p
+    #define TG_WITH_COMPLEX(x, NAME)                                                                    \
+        _Generic((x), float: tg_v##NAME##_f32, double: tg_v##NAME##_f64, tg_c64: tg_##NAME##_c64, tg_c128: tg_##NAME##_c128)(x)
+    #define tg_exp2(x) TG_WITH_COMPLEX(x, exp2)
+    #define tg_expm1(x) TG_WITH_COMPLEX(x, expm1)
+    #define tg_log1p(x) TG_WITH_COMPLEX(x, log1p)
     TG_UNARY(exp, FLOAT_AND_COMPLEX, tg_exp(x))
-    TG_UNARY(exp2, FLOAT, tg_exp2(x))
-    TG_UNARY(expm1, FLOAT, tg_expm1(x))
+    TG_UNARY(exp2, FLOAT_AND_COMPLEX, tg_exp2(x))
+    TG_UNARY(expm1, FLOAT_AND_COMPLEX, tg_expm1(x))
     TG_UNARY(log, FLOAT_AND_COMPLEX, tg_log(x))
     TG_UNARY(log2, FLOAT_AND_COMPLEX, tg_log2(x))
     TG_UNARY(log10, FLOAT_AND_COMPLEX, tg_log10(x))
-    TG_UNARY(log1p, FLOAT, tg_log1p(x))
+    TG_UNARY(log1p, FLOAT_AND_COMPLEX, tg_log1p(x))
     TG_UNARY(sqrt, FLOAT_AND_COMPLEX, tg_sqrt(x))
     TG_UNARY(rsqrt, FLOAT_AND_COMPLEX, 1 / tg_sqrt(x))
     TG_UNARY(reciprocal, FLOAT_AND_COMPLEX, 1 / x)
@@ -237,9 +260,15 @@ elementwise(<size_t>&tg_k_round, "round(Tensor self)", partials={"self": 0}, ref
             domain=(0.2, 0.4), doc="The nearest integer to each element, halves to the even one.")
 elementwise(<size_t>&tg_k_frac, "frac(Tensor self)", partials={"self": 1}, reference="self - np.trunc(self)",
             domain=(0.2, 0.8), doc="The fraction of each element, with its sign.")
-composite("round(Tensor self, *, int decimals)", lambda self, decimals: (self * 10.0 ** decimals).round() / 10.0 ** decimals,
+composite("round(Tensor self, *, int decimals)", lambda self, decimals: _round_to(self, 10.0 ** abs(decimals), decimals < 0), inplace=True,
           samples=lambda make: [((make(3, 4),), {"decimals": 1})],
           reference="np.round(self * 1.0, decimals)")
+
+
+def _round_to(self, unit, up):
+    return (self / unit).round() * unit if up else (self * unit).round() / unit
+
+
 elementwise(<size_t>&tg_k_conj_physical, "conj_physical(Tensor self)", vjp={"self": lambda grad: conj(grad)}, jvp="linear",
             identity_of_real=True, reference="np.conj(self)", doc="The complex conjugate of each element.")
 elementwise(<size_t>&tg_k_real_part, "_real(Tensor self)", vjp={"self": lambda grad: grad}, jvp="linear",
@@ -272,11 +301,13 @@ cdef extern from *:
 
 elementwise(<size_t>&tg_k_isnan, "isnan(Tensor self)", inplace=False, reference="np.isnan(self)",
             doc="Whether each element is not a number.")
-elementwise(<size_t>&tg_k_isinf, "isinf(Tensor self)", inplace=False, reference="np.isinf(self)",
-            doc="Whether each element is infinite.")
+elementwise(<size_t>&tg_k_isinf, "_isinf(Tensor self)", inplace=False, reference="np.isinf(self)", internal=True,
+            doc="Whether each real element is infinite.")
+composite("isinf(Tensor self)", lambda self: infinite(real(self)) | infinite(self.imag) if self.is_complex() else infinite(self),
+          reference="np.isinf(self)", doc="Whether each element is infinite; of a complex one, either part.")
 elementwise(<size_t>&tg_k_isfinite, "isfinite(Tensor self)", inplace=False, reference="np.isfinite(self)",
             doc="Whether each element is neither infinite nor not a number.")
-elementwise(<size_t>&tg_k_logical_not, "logical_not(Tensor self)", inplace=False, reference="np.logical_not(self)",
+elementwise(<size_t>&tg_k_logical_not, "logical_not(Tensor self)", reference="np.logical_not(self)",
             doc="Whether each element is zero (or False).")
 elementwise(<size_t>&tg_k_signbit, "signbit(Tensor self)", inplace=False, reference="np.signbit(self)",
             doc="Whether each element has its sign bit set; also of -0.0.")

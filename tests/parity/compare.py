@@ -163,6 +163,26 @@ def each(count):
     return decorate
 
 
+def for_each(*cases):
+    """As `both`, for a feature of more arguments: a test for each tuple of them."""
+
+    def decorate(feature):
+        @pytest.mark.parametrize("case", cases, ids=lambda case: "-".join(map(str, case)))
+        @functools.wraps(feature)
+        def test(case, record_property):
+            def one(t):
+                return feature(t, *case)
+
+            functools.update_wrapper(one, feature)
+            one.__doc__ = f"{feature.__name__[5:].replace('_', ' ')}: {', '.join(map(str, case))}"
+            both(one)(record_property)
+
+        del test.__wrapped__
+        return test
+
+    return decorate
+
+
 def differs(reason):
     """A difference that is known: the test must fail, and one that begins to hold fails the run."""
     return pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError)

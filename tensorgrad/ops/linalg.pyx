@@ -1,0 +1,520 @@
+"""Linear algebra of matrices and batches of them: LAPACK through numpy.linalg below autograd, PyTorch's derivatives above it.
+
+The formulas are those of Giles ("An extended collection of matrix derivative results", 2008) and of PyTorch's manual derivatives.
+"""
+from tensorgrad._core.dtype cimport CAT_FLOAT
+from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.types cimport TensorBase
+
+import math
+
+import numpy as np
+
+from tensorgrad._core import return_types
+from tensorgrad._core.declaration import composite, operator
+
+cdef Operator matmul, inv, solve, transpose, conj, unsqueeze, squeeze, real, where, tril, diagonal, diag_embed, expand, sum_, eye
+matmul, inv, solve, transpose = handle("matmul"), handle("linalg_inv"), handle("_linalg_solve"), handle("transpose")
+conj, unsqueeze, squeeze, real, where, tril = (handle(n) for n in ("conj", "unsqueeze", "squeeze", "real", "where", "tril"))
+diagonal, diag_embed, expand, sum_, eye = (handle(n) for n in ("diagonal", "diag_embed", "expand", "sum", "eye"))
+cdef Operator svd, norm, to
+svd, norm, to = handle("_linalg_svd"), handle("norm"), handle("to")
+
+
+class LinAlgError(RuntimeError):
+    """What a decomposition raises where there is none: of a singular matrix the inverse, say."""
+
+
+# ---- common ground -----------------------------------------------------------------------------------------------------
+def _matrix(name, TensorBase x, square=False):
+    if x.ndim < 2:
+        raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
+    if square and x.shape[x.ndim - 1] != x.shape[x.ndim - 2]:
+        raise RuntimeError(f"{name}: A must be batches of square matrices, but they are {x.shape[x.ndim - 2]} by "
+                           f"{x.shape[x.ndim - 1]} matrices")
+    if x.dtype.category < CAT_FLOAT:
+        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. "
+                           f"Got {str(x.dtype).rpartition('.')[2].capitalize()}")
+    if x.dtype.itemsize == 2:
+        raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {str(x.dtype).rpartition('.')[2].capitalize()}")
+    return x.detach().cpu().numpy()
+
+
+cdef TensorBase tensor_of(object array, TensorBase like):
+    """In the precision of `like`, complex or real as the array is."""
+    from tensorgrad.interop import tensor
+    return tensor(np.array(array, order="C"), device=like.storage.device)
+
+
+def _H(x):
+    return conj(transpose(x, -2, -1))
+
+
+def _diag(x):
+    return diagonal(x, 0, -2, -1)
+
+
+def _skew(x):
+    return x - _H(x)
+
+
+def _batched(str name):
+    """Batching: the batch is one more dimension in front, which every function here passes by."""
+    cdef Operator op = handle(name), movedim = handle("movedim")
+
+    def rule(batch_size, in_dims, *args):
+        moved = []
+        for x, d in zip(args, in_dims):
+            if isinstance(x, TensorBase):
+                x = expand(x, (batch_size, *x.shape)) if d is None else movedim(x, d, 0)
+            moved.append(x)
+        result = op(*moved)
+        return result, 0 if isinstance(result, TensorBase) else (0,) * len(result)
+    return rule
+
+
+def _failed(name, error):
+    if "ingular" in str(error):
+        return LinAlgError(f"{name}: The diagonal element is zero, the inversion could not be completed because "
+                           "the input matrix is singular.")
+    if "ositive definite" in str(error):
+        return LinAlgError(f"{name}: The factorization could not be completed because the input is not positive-definite.")
+    return LinAlgError(f"{name}: The algorithm failed to converge ({error})")
+
+
+def _lapack(name, function, *arrays):
+    try:
+        return function(*arrays)
+    except np.linalg.LinAlgError as error:
+        raise _failed(name, error) from None
+
+
+# ---- inverses and systems -------------------------------------------------------------------------------------------------
+operator("linalg_inv(Tensor A)", lambda A: tensor_of(_lapack("linalg.inv", np.linalg.inv, _matrix("linalg.inv", A, True)), A),
+         vjp={"A": lambda grad, out: -matmul(matmul(_H(out), grad), _H(out))},
+         jvp=lambda A_t, out: -matmul(matmul(out, A_t), out), batch=_batched("linalg_inv"), node="LinalgInvEx", method=False,
+         reference="np.linalg.inv(A)", samples=lambda make: [((well_conditioned(make, 3),), {})], doc="The inverse of square matrices.")
+composite("inverse(Tensor self)", lambda self: inv(self), samples=lambda make: [((well_conditioned(make, 3),), {})],
+          reference="np.linalg.inv(self)", doc="The inverse of square matrices.")
+
+
+def well_conditioned(make, n, symmetric=False):
+    """A sample whose diagonal outweighs the rest."""
+    x = make(n, n, requires_grad=False)
+    x = x + _H(x) if symmetric else x
+    if not (x.is_floating_point() or x.is_complex()):
+        return x
+    x = x.detach() + eye(n, dtype=x.dtype) * (2 * n + 1)
+    return x.requires_grad_(make.requires_grad)
+
+
+def _solve(TensorBase A, TensorBase B):
+    a = _matrix("linalg.solve", A, True)
+    return tensor_of(_lapack("linalg.solve", np.linalg.solve, a, B.detach().cpu().numpy()), A)
+
+
+operator("_linalg_solve(Tensor A, Tensor B)", _solve, batch=_batched("_linalg_solve"), node="LinalgSolveEx", internal=True,
+         vjp=lambda grad, A, out: _solve_vjp(grad, A, out),
+         jvp=lambda A, A_t, B_t, out: solve(A, (0 if B_t is None else B_t) - (0 if A_t is None else matmul(A_t, out)))
+         if not (A_t is None and B_t is None) else None,
+         samples=lambda make: [((well_conditioned(make, 3), make(3, 2)), {})], doc="The X for which A X = B, of matrices of one batch.")
+
+
+def _solve_vjp(grad, A, out):
+    of_b = solve(_H(A), grad)
+    return -matmul(of_b, _H(out)), of_b
+
+
+composite("linalg_solve(Tensor A, Tensor B, *, bool left=True)", lambda A, B, left: _solve_any(A, B, left), method=False,
+          samples=lambda make: [((well_conditioned(make, 3), make(3, 2)), {}), ((well_conditioned(make, 3), make(3)), {})],
+          reference="np.linalg.solve(A, B)", doc="The X for which A X = B (or X A = B), of square matrices A.")
+
+
+def _solve_any(A, B, left):
+    if A.ndim < 2 or A.size(-1) != A.size(-2):
+        _matrix("linalg.solve", A.detach(), True)
+    vector = B.ndim == 1 or (B.ndim == A.ndim - 1 and tuple(B.shape) == tuple(A.shape[:-1]))
+    if vector:
+        B = unsqueeze(B, -1)
+    if not left:
+        if vector:
+            raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False.")
+        return _H(_solve_any(_H(A), _H(B), True))
+    if B.size(-2) != A.size(-1):
+        raise RuntimeError(f"linalg.solve: Incompatible shapes of A and B for the equation AX = B "
+                           f"({list(A.shape[-2:])} and {list(B.shape[-2:])})")
+    shape = handle("broadcast_tensors")((A[..., 0, 0], B[..., 0, 0]))[0].shape
+    out = solve(expand(A, (*shape, *A.shape[-2:])), expand(B, (*shape, *B.shape[-2:])))
+    return squeeze(out, -1) if vector else out
+
+
+# ---- determinants ---------------------------------------------------------------------------------------------------------------
+def _cofactors(A, det):
+    """d det / d A, conjugated: det A^-H, and through the singular values where there is no inverse."""
+    try:
+        return _H(inv(A)) * unsqueeze(unsqueeze(conj(det), -1), -1)
+    except LinAlgError:
+        U, S, Vh = svd(A, False)
+        n = S.size(-1)
+        others = handle("stack")(tuple([handle("prod")(handle("cat")((S[..., :i], S[..., i + 1:]), -1), -1) for i in range(n)]), -1)
+        sign = handle("linalg_det")(U) * handle("linalg_det")(Vh)
+        return matmul(U * unsqueeze(others, -2), Vh) * unsqueeze(unsqueeze(conj(sign), -1), -1)
+
+
+operator("linalg_det(Tensor A)", lambda A: tensor_of(np.linalg.det(_matrix("linalg.det", A, True)), A), batch=_batched("linalg_det"),
+         vjp={"A": lambda grad, A, out: unsqueeze(unsqueeze(grad, -1), -1) * _cofactors(A, out)}, method=False,
+         jvp=lambda A, A_t, out: sum_(conj(_cofactors(A, out)) * A_t, (-2, -1)), reference="np.linalg.det(A)",
+         samples=lambda make: [((well_conditioned(make, 3),), {})], doc="The determinant of square matrices.")
+composite("det(Tensor self)", lambda self: handle("linalg_det")(self), reference="np.linalg.det(self)",
+          samples=lambda make: [((well_conditioned(make, 3),), {})], doc="The determinant of square matrices.")
+
+
+def _slogdet(TensorBase A):
+    sign, size = np.linalg.slogdet(_matrix("linalg.slogdet", A, True))
+    return return_types.linalg_slogdet((tensor_of(sign, A), tensor_of(size, A)))
+
+
+def _slogdet_vjp(grad_sign, grad_logabsdet, A, sign):
+    """Re(conj(w) tr(A^-1 dA)) is the change of the loss, for w = g - i Im(conj(grad_sign) sign)."""
+    w = grad_logabsdet
+    if A.is_complex():
+        w = w - 1j * (conj(grad_sign) * sign).imag
+    return unsqueeze(unsqueeze(w, -1), -1) * _H(inv(A))
+
+
+def _slogdet_jvp(A, A_t, sign):
+    trace = sum_(_diag(matmul(inv(A), A_t)), (-1,))
+    if A.is_complex():
+        return 1j * trace.imag * sign, real(trace)
+    return handle("zeros_like")(sign), trace
+
+
+operator("linalg_slogdet(Tensor A) -> (Tensor sign, Tensor logabsdet)", _slogdet, vjp={"A": _slogdet_vjp}, jvp=_slogdet_jvp,
+         batch=_batched("linalg_slogdet"), method=False, reference="np.linalg.slogdet(A)",
+         samples=lambda make: [((well_conditioned(make, 3),), {})], doc="The sign of the determinant and the logarithm of its modulus.")
+composite("slogdet(Tensor self) -> (Tensor sign, Tensor logabsdet)", lambda self: handle("linalg_slogdet")(self),
+          samples=lambda make: [((well_conditioned(make, 3),), {})], doc="The sign of the determinant and the logarithm of its modulus.")
+composite("logdet(Tensor self)", lambda self: _logdet(self), samples=lambda make: [((well_conditioned(make, 2, True),), {})],
+          doc="The logarithm of the determinant; nan where that is negative.")
+
+
+def _logdet(self):
+    sign, size = handle("linalg_slogdet")(self)
+    return size + sign.log()
+
+
+# ---- decompositions -----------------------------------------------------------------------------------------------------------------
+def _half(x):
+    """The lower triangle with half of the diagonal."""
+    return tril(x) - diag_embed(_diag(x)) * 0.5
+
+
+def _cholesky(TensorBase A, bint upper):
+    L = tensor_of(_lapack("linalg.cholesky", np.linalg.cholesky, _matrix("linalg.cholesky", A, True)), A)
+    return _H(L).contiguous() if upper else L
+
+
+def _cholesky_vjp(grad, out, upper):
+    L, g = (_H(out), _H(grad)) if upper else (out, grad)
+    inverse = inv(L)
+    x = matmul(matmul(_H(inverse), _half(matmul(_H(L), g))), inverse)
+    return (x + _H(x)) * 0.5
+
+
+def _cholesky_jvp(A_t, out, upper):
+    L = _H(out) if upper else out
+    inverse = inv(L)
+    t = matmul(L, _half(matmul(matmul(inverse, (A_t + _H(A_t)) * 0.5), _H(inverse))))
+    return _H(t) if upper else t
+
+
+operator("_linalg_cholesky(Tensor A, bool upper)", _cholesky, vjp={"A": _cholesky_vjp}, jvp=_cholesky_jvp,
+         batch=_batched("_linalg_cholesky"), node="LinalgCholeskyEx", internal=True,
+         doc="The Cholesky factor of positive definite matrices.")
+composite("linalg_cholesky(Tensor A, *, bool upper=False)", lambda A, upper: handle("_linalg_cholesky")(A, upper), method=False,
+          doc="The lower triangular L (or upper, conjugated) for which L L^H is the positive definite matrix.")
+composite("cholesky(Tensor self, bool upper=False)", lambda self, upper: handle("_linalg_cholesky")(self, upper),
+          doc="The lower triangular L (or upper, conjugated) for which L L^H is the positive definite matrix.")
+
+
+def _qr(TensorBase A, str mode):
+    if mode not in ("reduced", "complete"):
+        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
+    Q, R = np.linalg.qr(_matrix("linalg.qr", A), mode)
+    return return_types.linalg_qr((tensor_of(Q, A), tensor_of(R, A)))
+
+
+def _qr_vjp(grad_Q, grad_R, A_shape, Q, R, mode):
+    _refuse_wide(A_shape, mode)
+    M = matmul(R, _H(grad_R)) - matmul(_H(grad_Q), Q)
+    low = tril(M, -1)
+    return matmul(grad_Q + matmul(Q, low + _H(low) + diag_embed(to(real(_diag(M)), M.dtype) if M.is_complex() else _diag(M))), _H(inv(R)))
+
+
+def _qr_jvp(A_shape, A_t, Q, R, mode):
+    _refuse_wide(A_shape, mode)
+    W = matmul(A_t, inv(R))
+    QW = matmul(_H(Q), W)
+    low = tril(QW, -1)
+    turn = low - _H(low)
+    if Q.is_complex():
+        turn = turn + diag_embed(1j * _diag(QW).imag)
+    return W - matmul(Q, QW - turn), matmul(QW - turn, R)
+
+
+def _refuse_wide(shape, mode):
+    if shape[len(shape) - 2] < shape[len(shape) - 1] or (mode == "complete" and shape[len(shape) - 2] != shape[len(shape) - 1]):
+        raise NotImplementedError("linalg.qr: the derivative is there for mode 'reduced' of matrices with at least as many rows as columns")
+
+
+operator("linalg_qr(Tensor A, str mode='reduced') -> (Tensor Q, Tensor R)", _qr, vjp={"A": _qr_vjp}, jvp=_qr_jvp, method=False,
+         batch=_batched("linalg_qr"), samples=lambda make: [((well_conditioned(make, 3),), {})],
+         reference="np.linalg.qr(A)", doc="A = Q R, with orthonormal columns in Q and an upper triangular R.")
+
+
+def _eigh(TensorBase A, str UPLO):
+    w, V = _lapack("linalg.eigh", np.linalg.eigh, _matrix("linalg.eigh", A, True), UPLO.upper())
+    return return_types.linalg_eigh((tensor_of(w, A), tensor_of(V, A)))
+
+
+def _gaps(w):
+    """w_j - w_i, and infinity on the diagonal, so that a quotient is 0 there."""
+    n = w.size(-1)
+    return where(eye(n, device=w.device) == 1, math.inf, unsqueeze(w, -2) - unsqueeze(w, -1))
+
+
+def _eigh_vjp(grad_eigenvalues, grad_eigenvectors, eigenvalues, eigenvectors):
+    V = eigenvectors
+    inner = matmul(_H(V), grad_eigenvectors) / _gaps(eigenvalues) + diag_embed(to(grad_eigenvalues, V.dtype))
+    return matmul(matmul(V, inner), _H(V))
+
+
+def _eigh_jvp(A_t, eigenvalues, eigenvectors):
+    V = eigenvectors
+    inner = matmul(matmul(_H(V), A_t), V)
+    change = _diag(inner)
+    return real(change) if V.is_complex() else change, matmul(V, inner / _gaps(eigenvalues))
+
+
+operator("linalg_eigh(Tensor A, str UPLO='L') -> (Tensor eigenvalues, Tensor eigenvectors)", _eigh, vjp={"A": _eigh_vjp}, jvp=_eigh_jvp,
+         batch=_batched("linalg_eigh"), method=False, doc="The eigenvalues, in order, and the eigenvectors of Hermitian matrices.")
+composite("linalg_eigvalsh(Tensor A, str UPLO='L')", lambda A, UPLO: handle("linalg_eigh")(A, UPLO)[0], method=False,
+          reference="np.linalg.eigvalsh(A)", samples=lambda make: [], doc="The eigenvalues of Hermitian matrices, in order.")
+
+
+def _svd(TensorBase A, bint full):
+    U, S, Vh = _lapack("linalg.svd", lambda x: np.linalg.svd(x, full), _matrix("linalg.svd", A))
+    return return_types.linalg_svd((tensor_of(U, A), tensor_of(S, A), tensor_of(Vh, A)))
+
+
+def _square_gaps(S):
+    row, column = unsqueeze(S, -2), unsqueeze(S, -1)
+    return where(eye(S.size(-1), device=S.device) == 1, math.inf, (row - column) * (row + column))
+
+
+def _svd_vjp(grad_U, grad_S, grad_Vh, U, S, Vh, full_matrices):
+    """PyTorch's svd_backward, for the reduced form."""
+    k = S.size(-1)
+    if full_matrices:
+        U, Vh, grad_U, grad_Vh = U[..., :k], Vh[..., :k, :], grad_U[..., :k], grad_Vh[..., :k, :]
+    gaps = _square_gaps(S)
+    turned = _skew(matmul(_H(U), grad_U))
+    inner = (turned / gaps) * unsqueeze(S, -2) + unsqueeze(S, -1) * (_skew(matmul(Vh, _H(grad_Vh))) / gaps)
+    inner = inner + diag_embed(to(grad_S, U.dtype))
+    if U.is_complex():
+        inner = inner + diag_embed(_diag(turned) / (2 * S))
+    total = matmul(matmul(U, inner), Vh)
+    if U.size(-2) > k:
+        rest = grad_U / unsqueeze(S, -2)
+        total = total + matmul(rest - matmul(U, matmul(_H(U), rest)), Vh)
+    if Vh.size(-1) > k:
+        rest = grad_Vh / unsqueeze(S, -1)
+        total = total + matmul(U, rest - matmul(matmul(rest, _H(Vh)), Vh))
+    return total
+
+
+def _svd_jvp(A_t, U, S, Vh, full_matrices):
+    if full_matrices and (U.size(-1) != S.size(-1) or Vh.size(-2) != S.size(-1)):
+        raise NotImplementedError("linalg.svd: forward mode is there for full_matrices=False")
+    inner = matmul(matmul(_H(U), A_t), _H(Vh))
+    change = _diag(inner)
+    gaps, wide, tall = _square_gaps(S), unsqueeze(S, -2), unsqueeze(S, -1)
+    of_u = (inner * wide + tall * _H(inner)) / gaps
+    of_v = (tall * inner + _H(inner) * wide) / gaps
+    if U.is_complex():
+        of_u = of_u + diag_embed(1j * change.imag / S)
+    dU, dV = matmul(U, of_u), matmul(_H(Vh), of_v)
+    rest = matmul(A_t, _H(Vh)) / wide
+    dU = dU + rest - matmul(U, matmul(_H(U), rest))
+    rest = matmul(_H(A_t), U) / wide
+    dV = dV + rest - matmul(_H(Vh), matmul(Vh, rest))
+    return dU, real(change) if U.is_complex() else change, _H(dV)
+
+
+operator("_linalg_svd(Tensor A, bool full_matrices) -> (Tensor U, Tensor S, Tensor Vh)", _svd, vjp={"A": _svd_vjp}, jvp=_svd_jvp,
+         batch=_batched("_linalg_svd"), node="LinalgSvd", internal=True, doc="The singular value decomposition.")
+composite("linalg_svd(Tensor A, bool full_matrices=True) -> (Tensor U, Tensor S, Tensor Vh)", lambda A, full: svd(A, full), method=False,
+          doc="A = U diag(S) Vh, with singular values S from the largest down.")
+composite("linalg_svdvals(Tensor A)", lambda A: svd(A, False)[1], method=False, reference="np.linalg.svd(A)[1]",
+          samples=lambda make: [((make(3, 4),), {})], doc="The singular values of matrices, from the largest down.")
+
+# ---- made of these -----------------------------------------------------------------------------------------------------------------------
+composite("linalg_pinv(Tensor A, *, float? atol=None, float? rtol=None, bool hermitian=False)",
+          lambda A, atol, rtol, hermitian: _pinv(A, atol, rtol), method=False, samples=lambda make: [((make(3, 4),), {})],
+          reference="np.linalg.pinv(A)", doc="The pseudoinverse, by the singular values above a tolerance.")
+composite("pinverse(Tensor self, float rcond=1e-15)", lambda self, rcond: _pinv(self, None, rcond),
+          samples=lambda make: [((make(3, 2),), {})],
+          reference="np.linalg.pinv(self)", doc="The pseudoinverse.")
+
+
+def _tolerance(A, S, atol, rtol):
+    if rtol is None:
+        rtol = 0.0 if atol is not None else max(A.shape[-2:]) * (
+            2.0 ** -52 if S.dtype.itemsize == 8 else 2.0 ** -23)
+    limit = handle("amax")(S, (-1,), True) * rtol
+    return limit if atol is None else limit.clamp(min=atol)
+
+
+def _pinv(A, atol, rtol):
+    U, S, Vh = svd(A, False)
+    if S.size(-1) == 0:
+        return _H(A)
+    keep = S > _tolerance(A, S, atol, rtol)
+    inverse = where(keep, 1 / where(keep, S, 1), 0)
+    return matmul(_H(Vh) * unsqueeze(inverse, -2), _H(U))
+
+
+composite("linalg_lstsq(Tensor A, Tensor B) -> (Tensor solution, Tensor residuals)", lambda A, B: _lstsq(A, B), method=False,
+          samples=lambda make: [((make(4, 2), make(4, 3)), {})], doc="The X of the least squares ``|A X - B|``, of the smallest norm.")
+
+
+def _lstsq(A, B):
+    vector = B.ndim == A.ndim - 1
+    b = unsqueeze(B, -1) if vector else B
+    x = matmul(_pinv(A, None, None), b)
+    rest = b - matmul(A, x)
+    size = sum_(real(rest * conj(rest)) if rest.is_complex() else rest * rest, (-2,))
+    return (squeeze(x, -1), squeeze(size, -1)) if vector else (x, size)
+
+
+composite("linalg_matrix_rank(Tensor A, *, float? atol=None, float? rtol=None)",
+          lambda A, atol, rtol: _rank(A.detach(), atol, rtol), method=False,
+          samples=lambda make: [((make(3, 4),), {})], reference="np.linalg.matrix_rank(A)",
+          doc="How many singular values are above a tolerance.")
+
+
+def _rank(A, atol, rtol):
+    S = svd(A, False)[1]
+    return sum_(S > _tolerance(A, S, atol, rtol), (-1,))
+
+
+composite("linalg_vector_norm(Tensor x, Number ord=2, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)",
+          lambda x, ord, dim, keepdim, dtype: norm(x, ord, dim, keepdim, dtype), method=False,
+          reference="np.linalg.norm(np.ravel(x), ord) if dim is None else np.linalg.norm(x, ord, axis=dim, keepdims=keepdim)",
+          samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 3, 1), {})], doc="The norm of order `ord` of vectors.")
+composite("linalg_matrix_norm(Tensor A, Any ord='fro', Dims? dim=None, bool keepdim=False, *, DType? dtype=None)",
+          lambda A, ord, dim, keepdim, dtype: _matrix_norm(A if dtype is None else to(A, dtype), ord,
+                                                           dim or (A.ndim - 2, A.ndim - 1), keepdim),
+          method=False, reference="np.linalg.norm(A, ord)",
+          samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), "nuc"), {}), ((make(3, 4), 1), {}), ((make(3, 4), 2), {})],
+          doc="Norms of matrices: 'fro', 'nuc', and the largest (or, negative, smallest) column sum 1, row sum inf, singular value 2.")
+composite("linalg_norm(Tensor A, Any ord=None, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)",
+          lambda A, ord, dim, keepdim, dtype: _norm(A if dtype is None else to(A, dtype), ord, dim, keepdim), method=False,
+          reference="np.linalg.norm(A, ord)", samples=lambda make: [((make(2, 3),), {}), ((make(4), 3), {}), ((make(3, 4), "nuc"), {})],
+          doc="The norm of vectors (over one dimension) or of matrices (over two).")
+
+
+def _norm(A, ord, dim, keepdim):
+    if ord is None:
+        return norm(A, 2, dim, keepdim)
+    if dim is None and A.ndim > 2:
+        raise RuntimeError(f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {A.ndim}D.")
+    if A.ndim == 2 and dim is None or dim is not None and len(dim) == 2:
+        return _matrix_norm(A, ord, dim or (0, 1), keepdim)
+    return norm(A, ord, dim, keepdim)
+
+
+def _matrix_norm(A, ord, dim, keepdim):
+    if A.ndim < 2 or len(dim) != 2:
+        raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
+    if ord == "fro":
+        return norm(A, 2, dim, keepdim)
+    x = handle("movedim")(A, dim, (A.ndim - 2, A.ndim - 1))
+    if ord == "nuc" or ord in (2, -2):
+        S = svd(x, False)[1]
+        result = sum_(S, (-1,)) if ord == "nuc" else handle("amax" if ord > 0 else "amin")(S, (-1,))
+    elif ord in (1, -1, math.inf, -math.inf):
+        sums = sum_(x.abs(), (-2,) if abs(ord) == 1 else (-1,))
+        result = handle("amax" if ord > 0 else "amin")(sums, (-1,))
+    else:
+        raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
+    if keepdim:
+        for d in sorted(dim):
+            result = unsqueeze(result, d)
+    return result
+
+
+composite("linalg_cond(Tensor A, Any p=None)", lambda A, p: _cond(A, p), method=False,
+          samples=lambda make: [((well_conditioned(make, 3),), {})],
+          reference="np.linalg.cond(A)", doc="The condition number: of the norm 2 (singular values) unless another is named.")
+
+
+def _cond(A, p):
+    if p in (None, 2, -2):
+        S = svd(A, False)[1]
+        return S[..., -1] / S[..., 0] if p == -2 else S[..., 0] / S[..., -1]
+    return _matrix_norm(A, p, (A.ndim - 2, A.ndim - 1), False) * _matrix_norm(inv(A), p, (A.ndim - 2, A.ndim - 1), False)
+
+
+for _name, _doc in (("linalg_matrix_power(Tensor A, int n)", "linalg.matrix_power"), ("matrix_power(Tensor self, int n)", "matrix_power")):
+    composite(_name, lambda A, n: _matrix_power(A, n), method=_name[0] == "m", domain=(-1.0, 1.0),
+              samples=lambda make: [((make(3, 3), 3), {}), ((make(2, 2), 0), {})],
+              doc="A square matrix multiplied with itself `n` times; with its inverse for negative `n`.")
+
+
+def _matrix_power(A, n):
+    if A.ndim < 2 or A.size(-1) != A.size(-2):
+        raise RuntimeError("linalg.matrix_power: A must be batches of square matrices, but they are "
+                           f"{' by '.join([str(m) for m in A.shape[-2:]])} matrices")
+    if n < 0:
+        A, n = inv(A), -n
+    result = None
+    while n:
+        if n & 1:
+            result = A if result is None else matmul(result, A)
+        n >>= 1
+        if n:
+            A = matmul(A, A)
+    return expand(eye(A.size(-1), dtype=A.dtype, device=A.device), A.shape).clone() if result is None else result
+
+
+composite("linalg_multi_dot(Tensor[] tensors)", lambda tensors: _multi_dot(tensors), method=False, reference="np.linalg.multi_dot(tensors)",
+          samples=lambda make: [(((make(2, 3), make(3, 4), make(4, 2)),), {})],
+          doc="The product of several matrices, in the cheapest order.")
+
+
+def _multi_dot(tensors):
+    from tensorgrad.ops.contraction import chain_matmul
+    tensors = list(tensors)
+    if len(tensors) < 2:
+        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}")
+    first, last = tensors[0].ndim == 1, tensors[len(tensors) - 1].ndim == 1
+    if first:
+        tensors[0] = unsqueeze(tensors[0], 0)
+    if last:
+        tensors[len(tensors) - 1] = unsqueeze(tensors[len(tensors) - 1], 1)
+    out = chain_matmul(*tensors)
+    out = squeeze(out, -1) if last else out
+    return squeeze(out, 0) if first else out
+
+
+composite("linalg_vecdot(Tensor x, Tensor y, *, Dim dim=-1)", lambda x, y, dim: sum_(conj(x) * y, (dim,)), method=False,
+          samples=lambda make: [((make(2, 3), make(2, 3)), {})], reference="np.sum(np.conj(x) * y, axis=-1)",
+          doc="The dot product of vectors along a dimension, the first conjugated.")
+composite("linalg_cross(Tensor self, Tensor other, *, Dim dim=-1)", lambda self, other, dim: handle("cross")(self, other, dim),
+          method=False,
+          samples=lambda make: [((make(2, 3), make(2, 3)), {})], reference="np.cross(self, other, axis=dim)",
+          doc="The cross product of vectors of three elements along a dimension.")
+composite("linalg_diagonal(Tensor A, *, int offset=0, Dim dim1=-2, Dim dim2=-1)",
+          lambda A, offset, dim1, dim2: diagonal(A, offset, dim1, dim2), method=False, samples=lambda make: [((make(3, 4),), {})],
+          reference="np.diagonal(A, offset, dim1, dim2)", doc="The diagonals of matrices, as a view.")
