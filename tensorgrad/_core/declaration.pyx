@@ -140,7 +140,7 @@ cdef _add_inplace_form(Overload o):
     cdef Overload i = _new_overload(
         o.name + "_" + o.signature_text[len(o.name):].replace("Tensor self", "Tensor! self", 1)
         .replace("Operand self", "Tensor! self", 1),
-        f"The in-place form of `{o.name}`.", None, None, o.options)
+        f"The in-place form of `{o.name}`.", None, None, {k: v for k, v in o.options.items() if k != "aliases"})
     i.kind, i.rule, i.kernel, i.forward, i.native = o.kind, o.rule, o.kernel, o.forward, o.native
     i.partials, i.vjp, i.jvp, i.batch, i.node_name = o.partials, o.vjp, o.jvp, o.batch, o.node_name
     i.is_random, i.check, i.untouched_below = o.is_random, o.check, o.untouched_below

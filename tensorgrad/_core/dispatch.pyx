@@ -387,7 +387,7 @@ cdef int _forward_inplace(Overload o, PyObject** a, tg_thread_state* st) except 
         st.grad, st.forward_grad = grad, forward_grad
     if o.functional is not None:
         value = result
-        if value.ndim != x.ndim or any([value.shape[d] != x.shape[d] for d in range(x.ndim)]):
+        if not has_shape(value, x.ndim, x.shape):
             raise RuntimeError(f"{o.name}: the result has shape {[value.shape[d] for d in range(value.ndim)]} and cannot be "
                                f"written into a tensor of shape {[x.shape[d] for d in range(x.ndim)]}")
         check_cast(value, x)

@@ -14,7 +14,7 @@ from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.profiler cimport begin_function, end_event, end_operator
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INLINE_SAVED, IS_VIEW, REQUIRES_GRAD, RETAINS_GRAD, VIEW_CUSTOM_FUNCTION, VIEW_MULTI_OUTPUT, Edge, NodeBase,
-    OutputMeta, SavedSlot, TensorBase, init_node, level_of, meta_of, set_output, version_of)
+    OutputMeta, SavedSlot, TensorBase, init_node, level_of, set_output, version_of)
 from tensorgrad._core.view cimport gradient_edge, rebase_history, refresh_view, set_tangent
 
 cdef Operator op_alias = handle("alias")

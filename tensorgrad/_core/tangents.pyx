@@ -191,7 +191,7 @@ cdef bint _shares_tangent(Overload o, PyObject** a, TensorBase t) except -1:
 
 cdef TensorBase _fit(TensorBase t, TensorBase x):
     """A tangent of the primal's shape and dtype."""
-    if t.ndim != x.ndim or any([t.shape[d] != x.shape[d] for d in range(x.ndim)]):
+    if not has_shape(t, x.ndim, x.shape):
         t = call2(op_expand, t, tuple([x.shape[d] for d in range(x.ndim)]))
     if t.dtype is not x.dtype:
         t = call2(op_to, t, x.dtype)

@@ -11,7 +11,7 @@ from tensorgrad._core.engine cimport backward_from
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, CAT_INT, default_code, dtype_of
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.graph cimport read_grad
-from tensorgrad._core.operator cimport Operator, call1, call2, call3, handle
+from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.primitives cimport decode
 from tensorgrad._core.types cimport (
     CONTIGUOUS, FRESH, INFERENCE, IS_VIEW, REQUIRES_GRAD, RETAINS_GRAD, VIEW_DEFAULT, WRAPPED, AutogradMeta,

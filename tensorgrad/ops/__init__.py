@@ -50,7 +50,7 @@ def public_names():
             # the in-place form of an alias
             inplace = operators.get(name + "_")
             if alias != name and inplace is not None:
-                names.append((alias + "_", inplace, True, True))
+                names.append((alias + "_", inplace, inplace.overloads[0].options.get("function", True), True))
     return names
 
 

@@ -151,7 +151,8 @@ cdef TensorBase expand_checked(TensorBase x, int ndim, const int64_t* shape):
     for d in range(x.ndim):
         if x.shape[d] != 1 and x.shape[d] != shape[shift + d]:
             raise RuntimeError(f"The expanded size of the tensor ({shape[shift + d]}) must match the existing size ({x.shape[d]}) at "
-                               f"non-singleton dimension {shift + d}.  Target sizes: {[shape[i] for i in range(ndim)]}.  Tensor sizes: {sizes_of(x)}")
+                               f"non-singleton dimension {shift + d}.  Target sizes: {[shape[i] for i in range(ndim)]}.  "
+                               f"Tensor sizes: {sizes_of(x)}")
     return expand_to(x, ndim, shape)
 
 

@@ -115,7 +115,7 @@ cdef list infer_size(object size, int64_t numel):
 cdef bint view_strides(TensorBase x, int n, const int64_t* shape, int64_t* strides) noexcept:
     """Strides under which x's memory shows `shape`; False if there are none: each run of dimensions that memory
     holds as one must be cut at the same places."""
-    cdef int64_t run = 1, base, left, step = 1
+    cdef int64_t stretch = 1, base, left, step = 1
     cdef int d, v = n - 1
     if x.numel == 0 or x.ndim == 0 or x.flags & CONTIGUOUS:
         for d in range(n - 1, -1, -1):
@@ -124,9 +124,9 @@ cdef bint view_strides(TensorBase x, int n, const int64_t* shape, int64_t* strid
         return True
     base = x.strides[x.ndim - 1]
     for d in range(x.ndim - 1, -1, -1):
-        run *= x.shape[d]
-        if d == 0 or (x.shape[d - 1] != 1 and x.strides[d - 1] != run * base):
-            left = run
+        stretch *= x.shape[d]
+        if d == 0 or (x.shape[d - 1] != 1 and x.strides[d - 1] != stretch * base):
+            left = stretch
             step = base
             while v >= 0 and (left > 1 or shape[v] == 1):
                 if shape[v] == 0 or left % shape[v]:
@@ -139,7 +139,7 @@ cdef bint view_strides(TensorBase x, int n, const int64_t* shape, int64_t* strid
                 return False
             if d > 0:
                 base = x.strides[d - 1]
-                run = 1
+                stretch = 1
     return v < 0
 
 
@@ -772,6 +772,8 @@ composite("tensor_split(Tensor self, Tensor indices_or_sections, Dim dim=0) -> T
 def _tensor_split(self, n, dim):
     if n <= 0:
         raise RuntimeError(f"number of sections must be larger than 0, got {n}")
+    if n > 1 << 24:
+        raise RuntimeError(f"tensor_split(): {n} sections are more views than can be made")
     small, extra = divmod(self.size(dim), n)
     ends = [i * small + min(i, extra) for i in range(n + 1)]
     return tuple([slice_(self, dim, start, end, 1) for start, end in zip(ends, ends[1:])])

@@ -92,7 +92,5 @@ def _mvlgamma(self, p):
         raise RuntimeError("p has to be greater than or equal to 1")
     if not self.is_floating_point():
         self = self * 1.0
-    total = p * (p - 1) / 4 * math.log(math.pi)
-    for i in range(p):
-        total = handle("lgamma")(self - i / 2) + total
-    return total
+    halves = handle("arange")(p, dtype=self.dtype, device=self.device) / 2
+    return handle("lgamma")(handle("unsqueeze")(self, -1) - halves).sum(-1) + p * (p - 1) / 4 * math.log(math.pi)

@@ -134,8 +134,8 @@ def _complex(x, s, dim, norm, forward, name):
 
 def _half(x, s, dim, norm, name):
     if x.is_complex():
-        raise RuntimeError(f"{name} expects a real input tensor, but got {'ComplexFloat' if x.dtype.itemsize == 8 else 'ComplexDouble'} (it "
-                           "must be real: take x.real, or the transform of complex numbers)")
+        raise RuntimeError(f"{name} expects a real input tensor, but got {'ComplexFloat' if x.dtype.itemsize == 8 else 'ComplexDouble'} ("
+                           "it must be real: take x.real, or the transform of complex numbers)")
     x = _inexact(x, False)
     dim, sizes = _dims(x, s, dim, name)
     if not dim:
