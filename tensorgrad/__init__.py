@@ -7,7 +7,6 @@ from math import e, inf, nan, pi
 from tensorgrad import _printing, _threads
 from tensorgrad._core import return_types
 from tensorgrad._core.device import device
-from tensorgrad._core.elementwise import result_type
 from tensorgrad._core.dtype import (
     dtype,
     finfo,
@@ -17,6 +16,7 @@ from tensorgrad._core.dtype import (
     set_default_dtype,
 )
 from tensorgrad._core.dtype import names as _dtype_names
+from tensorgrad._core.elementwise import result_type
 from tensorgrad._core.grad_mode import is_grad_enabled, is_inference_mode_enabled
 from tensorgrad._core.layout import layout, strided
 from tensorgrad._core.size import Size
