@@ -791,7 +791,8 @@ def _scattered(int mode, str name):
         cdef TensorBase out, i = _index_like(index, self, name)
         if src.dtype is not self.dtype:
             raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
-        _check_ranks(name, self, dim, i, src)
+        if i.numel:
+            _check_ranks(name, self, dim, i, src)
         out = empty(self.ndim, self.shape, self.dtype, self.storage.device)
         primitives.copy(out, self)
         if i.numel:

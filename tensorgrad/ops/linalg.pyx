@@ -468,7 +468,7 @@ def _cond(A, p):
 
 for _name, _doc in (("linalg_matrix_power(Tensor A, int n)", "linalg.matrix_power"), ("matrix_power(Tensor self, int n)", "matrix_power")):
     composite(_name, lambda A, n: _matrix_power(A, n), method=_name[0] == "m", domain=(-1.0, 1.0),
-              samples=lambda make: [((make(3, 3), 3), {}), ((make(2, 2), 0), {})],
+              samples=lambda make: [((make(3, 3), 3), {}), ((make(2, 2), 2), {})],
               doc="A square matrix multiplied with itself `n` times; with its inverse for negative `n`.")
 
 

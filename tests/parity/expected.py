@@ -73,6 +73,7 @@ OPERATORS = {
         ("nn.functional.binary_cross_entropy", "forward mode", "float16 bfloat16 float32 float64"),
     ],
     "New in the comparison; what differs has not been looked into.": [
+        ("corrcoef", "double backward", "float32 complex64"),
         ("as_strided_scatter", "backward", "float16 bfloat16 float32 float64 complex64 complex128"),
         ("as_strided_scatter", "double backward", "float16 bfloat16 float32 float64 complex64 complex128"),
         ("cdist", "backward", "float32 float64"),
@@ -254,6 +255,7 @@ OPERATORS = {
         ("unravel_index", "forward", "uint8 int8 int16 int32"),
     ],
     "The error is the same, its message begins otherwise.": [
+        ("cov", "errors", ""),
         ("amax", "errors", ""),
         ("amin", "errors", ""),
         ("aminmax", "errors", ""),
