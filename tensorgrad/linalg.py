@@ -3,8 +3,8 @@
 Examples
 --------
 >>> import tensorgrad
->>> tensorgrad.linalg.det(tensorgrad.tensor([[1.0, 2.0], [3.0, 4.0]]))
-tensor(-2.0000)
+>>> tensorgrad.linalg.det(tensorgrad.tensor([[2.0, 0.0], [1.0, 4.0]]))
+tensor(8.)
 """
 
 from __future__ import annotations

@@ -59,9 +59,9 @@ def test_the_example_gives_what_the_page_says():
     assert names["z"].tolist() == [10.0, 21.0]
     assert names["x"].grad.tolist() == [5.0, 7.0]
     assert type(names["z"].grad_fn).__name__ == "MulBackward0"
-    assert '"self": lambda other: other, "other": lambda self: self' in text()
+    assert '"self": "other", "other": "self"' in text()
     declared = (ROOT / "tensorgrad" / "ops" / "binary.pyx").read_text(encoding="utf-8")
-    assert 'partials={"self": lambda other: other, "other": lambda self: self}' in declared
+    assert 'partials={"self": "other", "other": "self"}' in declared
     assert "TG_BINARY(mul, NUMERIC, x * y)" in declared
 
 
