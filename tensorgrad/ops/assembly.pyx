@@ -126,7 +126,6 @@ def _cut(self, n, name, rank, dim):
 for _name, _lower in (("tril_indices", True), ("triu_indices", False)):
     composite(f"{_name}(int row, int col, int offset=0, *, DType? dtype=None, Device? device=None)",
               lambda row, col, offset, dtype, device, lower=_lower: _triangle(row, col, offset, dtype, device, lower), method=False,
-              samples=lambda make: [((3, 4), {}), ((3, 3, 1), {})], reference=f"np.stack(np.{_name}(row, offset, col))",
               doc=f"The indices of the {'lower' if _lower else 'upper'} triangle of a matrix: a row of row numbers, one of column numbers.")
 
 

@@ -198,9 +198,9 @@ composite("fft_ifftshift(Tensor self, Dims? dim=None)", lambda self, dim: _shift
           samples=lambda make: [((make(4, 5),), {})], reference="np.fft.ifftshift(self, dim)", doc="The inverse of `fftshift`.")
 for _name in ("fftfreq", "rfftfreq"):
     composite(f"fft_{_name}(int n, float d=1.0, *, DType? dtype=None, Device? device=None, bool requires_grad=False)",
-              lambda n, d, dtype, device, requires_grad, f=getattr(np.fft, _name): _frequencies(f(n, d), dtype, device, requires_grad),
+              lambda n, d, dtype, device, requires_grad, name=_name: _frequencies(
+                  getattr(np.fft, name)(n, d), dtype, device, requires_grad),
               method=False,
-              samples=lambda make: [((5,), {}), ((4, 0.5), {})],
               doc="The frequencies that a transform has.")
 
 

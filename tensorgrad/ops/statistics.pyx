@@ -52,7 +52,8 @@ operator("_searchsorted(Tensor sorted_sequence, Tensor values, bool out_int32, b
 
 
 def sort_of(x):
-    return sort(x)[0]
+    """A sequence for a sample; complex numbers have no order, which the operator is to say."""
+    return x if x.is_complex() else sort(x)[0]
 
 
 composite("searchsorted(Tensor sorted_sequence, Operand self, *, bool out_int32=False, bool right=False, str? side=None, "
@@ -106,7 +107,9 @@ composite("isin(Operand elements, Operand test_elements, *, bool assume_unique=F
 
 
 def _isin(elements, test_elements, invert):
-    elements, test_elements = (x if isinstance(x, TensorBase) else handle("scalar_tensor")(x) for x in (elements, test_elements))
+    device = (elements if isinstance(elements, TensorBase) else test_elements).device
+    elements, test_elements = (x if isinstance(x, TensorBase) else handle("scalar_tensor")(x, device=device)
+                               for x in (elements, test_elements))
     ordered = sort(reshape(test_elements.detach(), (-1,)))[0]
     elements = elements.detach()
     if ordered.numel() == 0:

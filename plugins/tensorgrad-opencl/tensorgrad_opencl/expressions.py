@@ -7,16 +7,26 @@ functions become those of `library` for that type: ``tg_exp(x)`` is ``tg_exp_c64
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 import numpy as np
 
 from tensorgrad.devices.reference import c_functions
 from tensorgrad.devices.reference.syntax import TYPES, Node, number_type, parse
+from tensorgrad_opencl import library
 from tensorgrad_opencl.dtypes import COMPUTED, Type, convert, nonzero
 
 ON_INTEGERS = {"abs", "sign", "max", "min", "truncdiv", "floordiv", "fmod", "remainder", "pow", "isnan"}
 ONLY_DOUBLE = {"erfinv", "digamma", "polygamma"}
 REAL_OF_COMPLEX = {"abs", "real", "imag", "arg"}
 COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
+
+
+@functools.cache
+def library_text() -> str:
+    """The source of the functions that expressions may call."""
+    return Path(library.__file__).read_text(encoding="utf-8")
 
 
 class Translator:
@@ -100,6 +110,8 @@ class Translator:
 
     def emit_call(self, text, parts):
         name = {"__builtin_signbit": "signbit"}.get(text, text.removeprefix("tg_"))
+        if not name.startswith("make_") and f"tg_{name}_" not in library_text():
+            raise NotImplementedError(f"the expression calls {text}, which is unknown here")
         of = self.argument_type(name, parts[0][1])
         arguments = ", ".join([convert(code, source, of) for code, source in parts])
         if name.startswith("make_"):

@@ -212,7 +212,7 @@ FUNCTIONS = {
     "pow": _pow,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
 }
-_ON_INTEGERS = {"abs", "sign", "max", "min", "truncdiv", "floordiv", "fmod", "remainder", "pow", "isnan"}
+_ON_INTEGERS = {"abs", "sign", "max", "min", "truncdiv", "floordiv", "fmod", "remainder", "pow", "isnan", "gcd", "lcm"}
 
 
 def call(name, args):

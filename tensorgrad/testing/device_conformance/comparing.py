@@ -75,6 +75,8 @@ def called(operator: Any, args: Any, kwargs: Any) -> Any:
     try:
         return operator(*args, **kwargs)
     except REFUSALS as error:
+        if isinstance(error, NotImplementedError) and "which is unknown here" in str(error):
+            pytest.skip(str(error))     # a device may lack rare functions, and says so by name
         return error
 
 
