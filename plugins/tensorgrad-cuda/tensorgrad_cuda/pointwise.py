@@ -23,7 +23,8 @@ from tensorgrad_cuda.programs import Device, source
 def known_functions() -> frozenset[str]:
     """The functions of expressions that the kernels' header has."""
     header = resources.files("tensorgrad_cuda").joinpath("kernels", "math.cuh").read_text(encoding="utf-8")
-    return frozenset(re.findall(r"\btg_\w+", header))
+    # Many are written by a macro that is given the name without its prefix.
+    return frozenset("tg_" + word.removeprefix("tg_") for word in re.findall(r"\w+", header))
 
 
 def pointwise(device: Device, name: str, expression: str, dtype: str, out: Any, operands: Sequence[Any]) -> None:

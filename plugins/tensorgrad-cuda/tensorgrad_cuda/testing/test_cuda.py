@@ -95,7 +95,6 @@ def test_a_late_error_goes_to_the_one_who_waits(backend):
     assert x.tolist() == [1.0] * 3
 
 
-@pytest.mark.skipif(not hasattr(tensorgrad.cuda, "manual_seed"), reason="this release has one door to the generator")
 def test_seeds(backend):
     results = []
     for _ in range(2):
@@ -159,12 +158,6 @@ def test_threads_have_streams_of_their_own(backend):
 
 
 # ---- pinned memory --------------------------------------------------------------------------------------------
-needs_pinning = pytest.mark.skipif(
-    not hasattr(tensorgrad.Tensor, "pin_memory"), reason="this release of tensorgrad has no pinned memory"
-)
-
-
-@needs_pinning
 def test_pinned_memory(backend):
     x = tensorgrad.arange(6.0).reshape(2, 3)
     assert not x.is_pinned()
@@ -181,7 +174,6 @@ def test_pinned_memory(backend):
         z.pin_memory()
 
 
-@needs_pinning
 def test_only_copies_that_may_be_late_are(backend, monkeypatch):
     """A program that did not ask may write to its memory as soon as the copy returns."""
     pinned, pageable = tensorgrad.ones(4).pin_memory(), tensorgrad.ones(4)

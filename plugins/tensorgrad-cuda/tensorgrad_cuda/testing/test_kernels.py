@@ -202,7 +202,6 @@ def test_softmax_is_one_kernel(backend):
     assert [time.name for time in backend.stop_profiling()] == ["softmax"]
 
 
-@pytest.mark.skipif(not hasattr(tensorgrad, "native_layer_norm"), reason="this release has no layer normalisation")
 @pytest.mark.parametrize("dtype, rtol", [("float32", 3e-5), ("float64", 1e-12), ("float16", 2e-3), ("bfloat16", 2e-2)])
 @pytest.mark.parametrize("shape, rank", [((3, 10), 1), ((4, 33), 1), ((2, 700), 1), ((2, 5, 40), 2), ((300, 8), 1)])
 def test_layer_norm(shape, rank, dtype, rtol, backend):
