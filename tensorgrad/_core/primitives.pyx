@@ -203,6 +203,16 @@ cdef object call_plugin(TensorBase x, str method, str name, tuple args):
         raise OutOfMemoryError(f"{x.storage.device} out of memory: {name} needs scratch memory ({error})") from error
 
 
+_function_check = None               # refuses what a backend says it lacks; the contract lives above
+cdef set _accepted = set()            # what it has let pass
+
+
+def set_function_check(function):
+    """`function(device, backend, kernel, expression, dtype)` raises where a device lacks what an expression calls."""
+    global _function_check
+    _function_check = function
+
+
 cdef int encode(object value, int dtype, char* element) except -1:
     """Write a Python number as one element of `dtype`."""
     cdef double d, imaginary
@@ -366,12 +376,16 @@ cdef int _pointwise_unlocked(const tg_kernel_table* table, const tg_kernel* k, i
 cdef int _plugin_pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObject** inputs) except -1:
     cdef TensorBase x
     cdef int i, code
-    cdef str name = k.name.decode()
+    cdef str name = k.name.decode(), expression = k.expr.decode(), dtype_name = dtype_of(dtype).name
     # what the CPU has no loop for is no operator of that type: shifts of floats, say
     if k.loop[0][TG_F32 if dtype == TG_F16 or dtype == TG_BF16 else dtype] == NULL:
-        raise NotImplementedError(f"\"{name}\" not implemented for '{_type_name(dtype_of(dtype).name)}' on {out.storage.device}")
+        raise NotImplementedError(f"\"{name}\" not implemented for '{_type_name(dtype_name)}' on {out.storage.device}")
     if out.numel == 0:
         return 0
+    key = (out.storage.device.type, expression, dtype_name)
+    if key not in _accepted:
+        _function_check(out.storage.device, out.storage.device.backend, name, expression, dtype_name)
+        _accepted.add(key)
     operands = []
     for i in range(k.n_inputs):
         code = TG_BOOL if k.bool_first and i == 0 else dtype
@@ -383,7 +397,7 @@ cdef int _plugin_pointwise(const tg_kernel* k, int dtype, TensorBase out, PyObje
             operands.append(_number_of(x, code))
         else:
             operands.append(as_device_array(x if x.ndim == 0 else expand_to(x, out.ndim, out.shape)))
-    call_plugin(out, "pointwise", name, (name, k.expr.decode(), dtype_of(dtype).name, as_device_array(out), operands))
+    call_plugin(out, "pointwise", name, (name, expression, dtype_name, as_device_array(out), operands))
     return 0
 
 

@@ -29,6 +29,7 @@ from tensorgrad._core.device import (
 )
 from tensorgrad._core.primitives import DeviceArray, device_array
 from tensorgrad.devices._backend import Backend, KernelTime
+from tensorgrad.devices._functions import UnsupportedFunctionError
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -36,6 +37,7 @@ __all__ = [
     "DeviceArray",
     "DeviceType",
     "KernelTime",
+    "UnsupportedFunctionError",
     "backend",
     "device_array",
     "list",

@@ -48,7 +48,9 @@ class Backend:
 
     A kernel that cannot compute a dtype raises `NotImplementedError`, whose text is shown to the user after
     the operator, the dtype and the device. One that finds no room for scratch memory raises `MemoryError`;
-    the user sees a `tensorgrad.OutOfMemoryError`. Other exceptions go to the user as they are.
+    the user sees a `tensorgrad.OutOfMemoryError`. Other exceptions go to the user as they are. A function that an
+    elementwise operator calls and that is not among `functions` is refused before a kernel is called for, by an
+    `UnsupportedFunctionError`.
 
     What must be there: `is_available`, `device_count`, `allocate`, `free`, the three copies, `fill`, and the
     kernels `pointwise`, `reduce`, `argreduce`, `matmul`, `gather`, `scatter`, `random` and `arange`. Every
@@ -74,6 +76,13 @@ class Backend:
     """
 
     contract_version: ClassVar[int]
+
+    #: The functions that the expressions of `pointwise` may call on this device, without ``tg_``, each with the kinds of
+    #: dtypes that it has them for: "i" (integers and bool), "f" and "c", as in ``{"exp": "fc", "abs": "ifc"}``. None
+    #: stands for all. Which functions there are, and what they are of arguments of each kind, is what
+    #: `tensorgrad.devices.reference.c_functions` says; those whose names end in ``_d`` take and return doubles, and
+    #: `tensorgrad.devices.reference.c_source` has them as text for languages that are like C.
+    functions: Mapping[str, str] | None = None
 
     # ---- devices -----------------------------------------------------------------------------------
 
@@ -204,7 +213,7 @@ class Backend:
             A C expression in the operands ``x``, ``y`` and ``z``, such as ``"y > 0 ? x : (T)0"``. In it ``T``
             is the type of `dtype` (float for the 16-bit ones, _Bool for bool), ``R`` the type of its real
             part, and ``tg_NAME(...)`` a function of its argument's type, as ``kernels/cpu/scalar_math.h``
-            defines it. Beside C's operators, casts and ``sizeof``, it may use ``__builtin_signbit``.
+            defines it, of doubles where the name ends in ``_d``: one of `functions`. Beside C's operators, casts and ``sizeof``, it may use ``__builtin_signbit``.
         dtype : str
             The type to compute in. Operands are converted to it first, those of dtype bool too: a condition
             is true where it is not zero.

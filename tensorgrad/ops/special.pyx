@@ -17,9 +17,9 @@ cdef extern from *:
     #include "loops.h"
     #include "special_math.h"
     TG_UNARY(lgamma, FLOAT, tg_lgamma(x))
-    TG_UNARY(erfinv, FLOAT, tg_erfinv(x))
-    TG_UNARY(digamma, FLOAT, tg_digamma(x))
-    TG_BINARY(polygamma, FLOAT, tg_polygamma(x, y))
+    TG_UNARY(erfinv, FLOAT, tg_erfinv_d(x))
+    TG_UNARY(digamma, FLOAT, tg_digamma_d(x))
+    TG_BINARY(polygamma, FLOAT, tg_polygamma_d(x, y))
     TG_UNARY_WITHIN(sinc, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT / 4,                                                  \
                     x == 0 ? (T)1 : tg_sin(x * (R)3.14159265358979323846) / (x * (R)3.14159265358979323846))
     """

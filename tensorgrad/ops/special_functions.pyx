@@ -17,14 +17,19 @@ cdef extern from *:
     #include "loops.h"
     #include "special_math.h"
     #include "more_special_math.h"
+    /* C's library has these; for devices bessel_math.h has them */
+    #define tg_bessel_j0_d(x) j0(x)
+    #define tg_bessel_j1_d(x) j1(x)
+    #define tg_bessel_y0_d(x) y0(x)
+    #define tg_bessel_y1_d(x) y1(x)
     TG_UNARY(i0, FLOAT, tg_i0_d(x))
     TG_UNARY(i0e, FLOAT, tg_i0e_d(x))
     TG_UNARY(i1, FLOAT, tg_i1_d(x))
     TG_UNARY(i1e, FLOAT, tg_i1e_d(x))
-    TG_UNARY(j0, FLOAT, j0(x))
-    TG_UNARY(j1, FLOAT, j1(x))
-    TG_UNARY(y0, FLOAT, y0(x))
-    TG_UNARY(y1, FLOAT, y1(x))
+    TG_UNARY(j0, FLOAT, tg_bessel_j0_d(x))
+    TG_UNARY(j1, FLOAT, tg_bessel_j1_d(x))
+    TG_UNARY(y0, FLOAT, tg_bessel_y0_d(x))
+    TG_UNARY(y1, FLOAT, tg_bessel_y1_d(x))
     TG_UNARY(erfcx, FLOAT, tg_erfcx_d(x))
     TG_UNARY(ndtr, FLOAT, tg_ndtr_d(x))
     TG_UNARY(ndtri, FLOAT, tg_ndtri_d(x))

@@ -11,6 +11,7 @@ import numpy as np
 from tensorgrad.devices import Backend, DeviceArray, KernelTime
 from tensorgrad_cuda import exchange, fused, indexing, matmul, ordering, pointwise, reductions, sequences
 from tensorgrad_cuda.discovery import cupy, find_devices, runtime
+from tensorgrad_cuda.functions import FUNCTIONS
 from tensorgrad_cuda.memory import Block
 from tensorgrad_cuda.programs import Device
 from tensorgrad_cuda.streams import Event, Stream
@@ -20,6 +21,7 @@ class CudaBackend(Backend):
     """Every CUDA device of the machine; see `tensorgrad.devices.Backend` for the methods."""
 
     contract_version = 1
+    functions = FUNCTIONS
 
     def __init__(self) -> None:
         self._count, self._reason = find_devices()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tensorgrad.devices import KernelTime
+from tensorgrad_cuda import functions
 from tensorgrad_cuda.discovery import cupy, runtime
 from tensorgrad_cuda.layout import Arguments
 from tensorgrad_cuda.memory import Block
@@ -41,7 +42,8 @@ def source(parts: tuple[str, ...], arguments: str, body: str) -> str:
     body : str
         Statements about ``a``, the arguments.
     """
-    texts = [part(name) for name in ("base", "math", *parts)]
+    texts = [part("base"), functions.real_functions(), part("math"), functions.special_functions()]
+    texts += [part(name) for name in parts]
     return (
         "\n".join(texts)
         + f'\n{END_OF_PRELUDE}{arguments}\nextern "C" __global__ void k(const Args a) {{\n    {body}\n}}\n'

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tensorgrad.devices import Backend, DeviceArray, KernelTime
-from tensorgrad_opencl import indexing, matmul, ordering, pointwise, reductions, sequences
+from tensorgrad_opencl import indexing, library, matmul, ordering, pointwise, reductions, sequences
 from tensorgrad_opencl.discovery import cl, find_devices
 from tensorgrad_opencl.dtypes import DOUBLES, computed
 from tensorgrad_opencl.programs import OpenCLDevice
@@ -20,6 +20,7 @@ class OpenCLBackend(Backend):
     """Every OpenCL device of the machine, GPUs first; see `tensorgrad.devices.Backend` for the methods."""
 
     contract_version = 1
+    functions = library.FUNCTIONS
 
     def __init__(self) -> None:
         self._devices, self._reason = find_devices()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from tensorgrad.devices.reference import c_source
+
 # {T} the type, {S} its suffix
 _INTEGER = """
 {T} tg_abs_{S}({T} x) {{ return {NEGATIVE} ? ({T})(0 - x) : x; }}
@@ -27,6 +29,14 @@ int tg_isnan_{S}({T} x) {{ return 0; }}
     ulong r = 1, b = (ulong)x;
     for (ulong e = (ulong)y; e; e >>= 1) {{ if (e & 1) r *= b; b *= b; }}
     return ({T})r; }}
+ulong tg_magnitude_{S}({T} x) {{ return {NEGATIVE} ? 0 - (ulong)x : (ulong)x; }}
+{T} tg_gcd_{S}({T} x, {T} y) {{
+    ulong a = tg_magnitude_{S}(x), b = tg_magnitude_{S}(y);
+    while (b) {{ ulong r = a % b; a = b; b = r; }}
+    return ({T})a; }}
+{T} tg_lcm_{S}({T} x, {T} y) {{
+    return x == 0 || y == 0 ? ({T})0
+        : ({T})(tg_magnitude_{S}(x) / tg_magnitude_{S}(tg_gcd_{S}(x, y)) * tg_magnitude_{S}(y)); }}
 """
 _BUILT_IN = [
     "sin",
@@ -61,6 +71,7 @@ _BUILT_IN = [
     "isnan",
     "copysign",
     "signbit",
+    "nextafter",
 ]
 _FLOAT = (
     "".join([f"#define tg_{name}_{{S}} {name}\n" for name in _BUILT_IN])
@@ -112,6 +123,13 @@ int tg_isnan_{S}({T} z) {{ return isnan(z.x) || isnan(z.y); }}
     {R} a = fmax(fabs(z.x), fabs(z.y)), b = fmin(fabs(z.x), fabs(z.y)), m = hypot(a, b);
     {R} l = m > ({R})0.5f && m < 2 ? ({R})0.5f * log1p((a - 1) * (a + 1) + b * b) : log(m);
     return ({T})(l, atan2(z.y, z.x)); }}
+{T} tg_exp2_{S}({T} z) {{ return tg_exp_{S}(z * ({R})0.69314718055994530942{F}); }}
+{T} tg_expm1_{S}({T} z) {{
+    {R} s = sin(z.y / 2);
+    return ({T})(expm1(z.x) * cos(z.y) - 2 * s * s, exp(z.x) * sin(z.y)); }}
+{T} tg_log1p_{S}({T} z) {{
+    if (fabs(z.x) > ({R})0.5f || fabs(z.y) > ({R})0.5f) return tg_log_{S}(({T})(1 + z.x, z.y));
+    return ({T})(({R})0.5f * log1p(z.x * (2 + z.x) + z.y * z.y), atan2(z.y, 1 + z.x)); }}
 {T} tg_log2_{S}({T} z) {{ return tg_log_{S}(z) * ({R})1.44269504088896340736{F}; }}
 {T} tg_log10_{S}({T} z) {{ return tg_log_{S}(z) * ({R})0.43429448190325182765{F}; }}
 {T} tg_sqrt_{S}({T} z) {{
@@ -153,58 +171,6 @@ _BFLOAT16 = """
 ushort tg_bfloat16_f32(float x) {
     uint b = as_uint(x);
     return x != x ? (ushort)(b >> 16 | 0x40) : (ushort)((b + 0x7FFF + (b >> 16 & 1)) >> 16); }
-"""
-# kernels/cpu/special_math.h says where the formulas are from
-_SPECIAL = """
-{T} tg_erfinv_{S}({T} y) {{
-    if (y != y) return y;
-    if (y <= -1 || y >= 1) return y == 1 ? ({T})INFINITY : y == -1 ? -({T})INFINITY : ({T})NAN;
-    {T} w = -log((1 - y) * (1 + y)), x;
-    const {T} c[9] = {{2.81022636e-08{F}, 3.43273939e-07{F}, -3.5233877e-06{F}, -4.39150654e-06{F}, 0.00021858087{F},
-                      -0.00125372503{F}, -0.00417768164{F}, 0.246640727{F}, 1.50140941{F}}};
-    const {T} d[9] = {{-0.000200214257{F}, 0.000100950558{F}, 0.00134934322{F}, -0.00367342844{F}, 0.00573950773{F},
-                      -0.0076224613{F}, 0.00943887047{F}, 1.00167406{F}, 2.83297682{F}}};
-    if (w < 5) {{ w -= ({T})2.5f; x = c[0]; for (int i = 1; i < 9; i++) x = c[i] + x * w; }}
-    else {{ w = sqrt(w) - 3; x = d[0]; for (int i = 1; i < 9; i++) x = d[i] + x * w; }}
-    x *= y;
-    for (int i = 0; i < 2; i++) {{
-        {T} error = y > ({T})0.5f ? (1 - y) - erfc(x) : y < -({T})0.5f ? erfc(-x) - (1 + y) : erf(x) - y;
-        x -= error / (({T})1.12837916709551257390{F} * exp(-x * x)); }}
-    return x; }}
-{T} tg_digamma_{S}({T} x) {{
-    {T} shift = 0, sign = 1;
-    if (x == 0) return copysign(({T})INFINITY, -x);
-    if (x < 0) {{
-        if (x == floor(x)) return ({T})NAN;
-        shift = -({T})M_PI{M} / tan(({T})M_PI{M} * fmod(x, ({T})1));
-        x = 1 - x; }}
-    while (x < 10) {{ shift -= 1 / x; x += 1; }}
-    {T} z = 1 / (x * x);
-    {T} series = z * (({T})1 / 12 - z * (({T})1 / 120 - z * (({T})1 / 252 - z * (({T})1 / 240 - z * (({T})1 / 132
-                 - z * (({T})691 / 32760 - z * (({T})1 / 12)))))));
-    return shift + log(x) - ({T})0.5f / x - series; }}
-{T} tg_zeta_{S}({T} s, {T} x) {{
-    const {T} c[12] = {{12.0{F}, -720.0{F}, 30240.0{F}, -1209600.0{F}, 47900160.0{F}, -1.8924375803183791606e9{F},
-        7.47242496e10{F}, -2.950130727918164224e12{F}, 1.1646782814350067249e14{F}, -4.5979787224074726105e15{F},
-        1.8152105401943546773e17{F}, -7.1661652561756670113e18{F}}};
-    if (s == 1) return ({T})INFINITY;
-    if (s < 1) return ({T})NAN;
-    if (x <= 0) {{ if (x == floor(x)) return ({T})INFINITY; if (s != floor(s)) return ({T})NAN; }}
-    {T} sum = pow(x, -s), a = x, b = 0;
-    for (int i = 0; i < 9 || a <= 9; i++) {{
-        a += 1; b = pow(a, -s); sum += b; if (fabs(b / sum) < {EPSILON}) return sum; }}
-    sum += b * a / (s - 1) - ({T})0.5f * b;
-    {T} factor = 1, k = 0;
-    for (int i = 0; i < 12; i++) {{
-        factor *= s + k; b /= a;
-        {T} term = factor * b / c[i];
-        sum += term;
-        if (fabs(term / sum) < {EPSILON}) break;
-        k += 1; factor *= s + k; b /= a; k += 1; }}
-    return sum; }}
-{T} tg_polygamma_{S}({T} x, {T} n) {{
-    if (n == 0) return tg_digamma_{S}(x);
-    return (fmod(n, ({T})2) == 0 ? -1 : 1) * tgamma(n + 1) * tg_zeta_{S}(n + 1, x); }}
 """
 PHILOX = """
 /* Philox4x32-10 as kernels/cpu/random.h draws it */
@@ -258,25 +224,40 @@ for S, T in _INTEGERS.items():
     _LIBRARY |= _functions(_integers(T, S))
 for S, (T, F) in _REALS.items():
     _LIBRARY |= _functions(_FLOAT.format(T=T, S=S, BELOW_INT="-2147483904.0f" if F else "-2147483649.0"))
-    special = {"T": T, "S": S, "F": F, "M": "_F" if F else "", "EPSILON": "6e-8f" if F else "1.1e-16"}
-    _LIBRARY |= _functions(_SPECIAL.format(**special))
 _LIBRARY |= _functions(_COMPLEX.format(T="float2", R="float", S="c64", F="f"))
 _LIBRARY |= _functions(_COMPLEX.format(T="double2", R="double", S="c128", F=""))
 
 
-def _needed(text: str, found: dict[str, None]) -> None:
-    """Add the functions that a text calls, each after those that it calls itself."""
-    for name in re.findall(r"\btg_\w+", text):
-        if name in _LIBRARY and name not in found:
-            _needed(_LIBRARY[name].replace(name, ""), found)
+_KINDS = {**dict.fromkeys(_INTEGERS, "i"), "f32": "f", "c64": "c"}
+
+
+def _kinds() -> dict[str, str]:
+    """What is defined here, as `tensorgrad.devices.Backend.functions` wants to know it."""
+    found = {name: "f" for name in ("make_c64", "make_c128", *c_source.names())}
+    for name in _LIBRARY:
+        function, _, suffix = name.removeprefix("tg_").rpartition("_")
+        kinds = found.setdefault(function, "")
+        if suffix in _KINDS and _KINDS[suffix] not in kinds:
+            found[function] = kinds + _KINDS[suffix]
+    return found
+
+
+FUNCTIONS = _kinds()
+
+
+def _needed(text: str, definitions: dict[str, str], found: dict[str, None]) -> None:
+    """Add the definitions that a text uses, each after those that it uses itself."""
+    for name in re.findall(r"\b(?:tg|TG)_\w+", text):
+        if name in definitions and name not in found:
+            _needed(definitions[name].replace(name, ""), definitions, found)
             found[name] = None
 
 
-def source(kernels: str) -> str:
+def source(kernels: str, doubles: bool = True) -> str:
     """A program: kernels, after the functions of the library that they call."""
+    definitions = _LIBRARY | {name: text + "\n" for name, text in c_source.definitions(doubles).items()}
     found: dict[str, None] = {}
-    _needed(kernels, found)
-    parts = ["#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"] if "double" in kernels else []
-    parts.append("#pragma OPENCL FP_CONTRACT OFF\n")
-    parts += [_LIBRARY[name] for name in found]
-    return "".join(parts) + kernels
+    _needed(kernels, definitions, found)
+    text = "".join([definitions[name] for name in found]) + kernels
+    fp64 = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n" if "double" in text else ""
+    return fp64 + "#pragma OPENCL FP_CONTRACT OFF\n" + text

@@ -7,7 +7,7 @@ from typing import Any
 
 from tensorgrad.devices import DeviceArray
 from tensorgrad_opencl.dtypes import computed, constant, convert, load, number, parameters, store, stored
-from tensorgrad_opencl.expressions import Translator
+from tensorgrad_opencl.expressions import translate
 from tensorgrad_opencl.layout import collapse, offsets, padded
 from tensorgrad_opencl.programs import LONG, OpenCLDevice, longs, memory, text_of
 
@@ -65,7 +65,7 @@ def _make(device, expression, dtype, out_dtype, kinds, ndim, linear):
         values.append((letter, convert(load(kind, f"{letter}_memory", f"{letter}i"), computed(kind), compute)))
     begin = "long oi = o_at; " + " ".join([f"long {p} = {p[0]}_memory_at;" for p, _ in places[1:]])
     moves = " ".join([f"{place} += e;" for place, _ in places]) if linear else offsets("e", ndim, "d", places)
-    code, of = Translator(compute, device.doubles).translate(expression)
+    code, of = translate(expression, compute, device.doubles)
     out_compute = computed(out_dtype)
     result = f"const {of.c} r = {code};"
     value = convert("r", of, out_compute)

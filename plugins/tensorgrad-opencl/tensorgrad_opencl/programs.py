@@ -96,7 +96,7 @@ class OpenCLDevice:
                 kernel = self.kernels.get(key)
                 if kernel is None:
                     text, types = make()
-                    program = self.program(library.source(text))
+                    program = self.program(library.source(text, self.doubles))
                     kernel = cl.Kernel(program, "k")
                     kernel.set_scalar_arg_dtypes(list(types))
                     self.kernels[key] = kernel

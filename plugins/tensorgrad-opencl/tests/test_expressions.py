@@ -5,7 +5,7 @@ import pytest
 
 from tensorgrad_opencl import library
 from tensorgrad_opencl.dtypes import COMPUTED
-from tensorgrad_opencl.expressions import Translator
+from tensorgrad_opencl.expressions import translate
 from tensorgrad_opencl.layout import collapse, padded
 from tensorgrad_opencl.memory import rounded
 
@@ -26,13 +26,20 @@ from tensorgrad_opencl.memory import rounded
     ],
 )
 def test_translation(expression, dtype, code):
-    assert Translator(COMPUTED[dtype]).translate(expression)[0] == code
+    assert translate(expression, COMPUTED[dtype])[0] == code
 
 
 def test_a_device_without_doubles_computes_in_float():
-    code, of = Translator(COMPUTED["float32"], doubles=False).translate("0.5 * tg_digamma(x)")
-    assert code == "((0.5f) * (tg_digamma_f32(x)))" and of.name == "float32"
-    assert "double" not in library.source(f"float f(float x) {{ return {code}; }}")
+    code, of = translate("0.5 * tg_digamma_d(x)", COMPUTED["float32"], doubles=False)
+    assert code == "((0.5f) * (tg_digamma_d(x)))" and of.name == "float32"
+    source = library.source(f"float f(float x) {{ return {code}; }}", doubles=False)
+    assert "float tg_digamma_d(float x)" in source and "double" not in source
+
+
+def test_functions_are_declared_for_the_kinds_that_they_are_defined_for():
+    assert library.FUNCTIONS["exp"] == "fc" and library.FUNCTIONS["gcd"] == "i"
+    assert library.FUNCTIONS["zeta_d"] == library.FUNCTIONS["make_c64"] == "f"
+    assert set(library.FUNCTIONS["abs"]) == set("ifc") and "beta" not in library.FUNCTIONS
 
 
 def test_programs_contain_what_they_call_and_no_more():

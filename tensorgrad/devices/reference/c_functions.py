@@ -7,11 +7,13 @@ NumPy lacks are computed in double, element by element.
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 
-INT, SIZE_T, DOUBLE = np.dtype("int32"), np.dtype("uint64"), np.dtype("float64")
+from tensorgrad.devices.reference import special
+from tensorgrad.devices.reference.typed import ON_INTEGERS
+
+DOUBLE = np.dtype("float64")
 
 
 # ---- conversions -----------------------------------------------------------------------------------
@@ -55,25 +57,6 @@ def _truncated(x, dtype):
         large = (whole >= 2.0**63) & (whole < 2.0**64)
         return np.where(large, np.where(large, whole, 0).astype(np.uint64), narrow)
     return narrow
-
-
-def promoted(dtype):
-    """Integers smaller than int are computed as int."""
-    return INT if dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize < 4) else dtype
-
-
-def common_type(a, b):
-    """The usual arithmetic conversions."""
-    a, b = promoted(a), promoted(b)
-    if a.kind in "fc" or b.kind in "fc":
-        double = any(t in (np.float64, np.complex128) for t in (a, b))
-        if "c" in a.kind + b.kind:
-            return np.dtype(np.complex128 if double else np.complex64)
-        return np.dtype(np.float64 if double else np.float32)
-    if a.kind == b.kind:
-        return a if a.itemsize >= b.itemsize else b
-    unsigned, signed = (a, b) if a.kind == "u" else (b, a)
-    return unsigned if unsigned.itemsize >= signed.itemsize else signed
 
 
 def truncated_quotient(x, y):
@@ -134,38 +117,6 @@ def _pow(x, y):
     return np.where(negative, ones, power)
 
 
-def _erfinv(y):
-    if not -1 < y < 1:
-        return math.copysign(math.inf, y) if abs(y) == 1 else math.nan
-    return NormalDist().inv_cdf((y + 1) / 2) / math.sqrt(2) if y > -1 else -math.inf
-
-
-def _digamma(x):
-    """Recurrence up to 10, then the asymptotic series (DLMF 5.11.2)."""
-    if x == 0:
-        return math.copysign(math.inf, -x)
-    if x < 0:
-        return math.nan if x == math.floor(x) else _digamma(1 - x) - math.pi / math.tan(math.pi * (x % 1))
-    shift = 0.0
-    while x < 10:
-        shift, x = shift - 1 / x, x + 1
-    z = 1 / (x * x)
-    coefficients = [1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12]
-    series = sum(c * z ** (k + 1) for k, c in enumerate(coefficients))
-    return shift + math.log(x) - 0.5 / x - series
-
-
-def _polygamma(x, n):
-    """(-1)^(n+1) n! sum over k of 1 / (x + k)^(n+1), the tail by Euler and Maclaurin."""
-    s = n + 1
-    total = sum((x + k) ** -s for k in range(20))
-    a = x + 20
-    total += a ** (1 - s) / (s - 1) + 0.5 * a**-s + s * a ** (-s - 1) / 12
-    total -= s * (s + 1) * (s + 2) * a ** (-s - 3) / 720
-    total += s * (s + 1) * (s + 2) * (s + 3) * (s + 4) * a ** (-s - 5) / 30240
-    return (-1.0) ** (n + 1) * math.gamma(s) * total
-
-
 def _element_by_element(function):
     """A function of Python floats, for arrays of floats."""
 
@@ -193,9 +144,9 @@ def _scaled_log(base):
 FUNCTIONS = {
     **{name: getattr(np, "arc" + name[1:]) for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
     **{name: _element_by_element(getattr(math, name)) for name in ("erf", "erfc", "lgamma")},
-    "digamma": _element_by_element(_digamma),
-    "erfinv": _element_by_element(_erfinv),
-    "polygamma": _element_by_element(_polygamma),
+    **{name: _element_by_element(function) for name, function in special.OF_NUMBERS.items()},
+    **special.OF_ARRAYS,
+    "exp2": lambda x: np.exp(x * x.dtype.type(math.log(2))) if x.dtype.kind == "c" else np.exp2(x),
     "log2": _scaled_log(2),
     "log10": _scaled_log(10),
     "arg": np.angle,
@@ -212,7 +163,6 @@ FUNCTIONS = {
     "pow": _pow,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
 }
-_ON_INTEGERS = {"abs", "sign", "max", "min", "truncdiv", "floordiv", "fmod", "remainder", "pow", "isnan", "gcd", "lcm"}
 
 
 def call(name, args):
@@ -221,9 +171,9 @@ def call(name, args):
     if function is None:
         raise NotImplementedError(f"the expression calls tg_{name}, which is unknown here")
     dtype = args[0].dtype
-    if dtype.kind == "b":
-        dtype = np.dtype(np.uint8)
-    if dtype.kind in "iu" and name not in _ON_INTEGERS:
+    if name.endswith("_d") or (dtype.kind in "iub" and name not in ON_INTEGERS):
         dtype = DOUBLE
+    elif dtype.kind == "b":
+        dtype = np.dtype(np.uint8)
     result = np.asarray(function(*[convert(x, dtype) for x in args]))
     return result.astype(dtype) if result.dtype.kind == dtype.kind else result

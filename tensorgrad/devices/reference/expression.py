@@ -12,6 +12,7 @@ import numpy as np
 
 from tensorgrad.devices.reference import c_functions as c
 from tensorgrad.devices.reference.syntax import TYPES, Node, number_type, parse
+from tensorgrad.devices.reference.typed import common_type, promoted
 
 _CONSTANTS = {"INFINITY": np.float32(np.inf), "NAN": np.float32(np.nan)}
 
@@ -52,7 +53,7 @@ def _value(node: Node, names: Mapping[str, Any], types: Mapping[str, Any]) -> An
     if node.kind == "name":
         return np.asarray(_CONSTANTS[node.text]) if node.text in _CONSTANTS else names[node.text]
     if node.kind == "sizeof":
-        return np.asarray(np.dtype(types[node.text]).itemsize, dtype=c.SIZE_T)
+        return np.asarray(np.dtype(types[node.text]).itemsize, dtype=np.uint64)
     return np.asarray(_applied(node, [_value(part, names, types) for part in node.parts], types))
 
 
@@ -73,7 +74,7 @@ def _applied(node: Node, values: list[Any], types: Mapping[str, Any]) -> Any:
 # ---- operators over arrays ---------------------------------------------------------------------------
 def _arithmetic(function: Callable[..., Any]) -> Callable[..., Any]:
     def operator(a: Any, b: Any) -> Any:
-        dtype = c.common_type(a.dtype, b.dtype)
+        dtype = common_type(a.dtype, b.dtype)
         return function(a.astype(dtype), b.astype(dtype))
 
     return operator
@@ -85,7 +86,7 @@ def _divide(a: Any, b: Any) -> Any:
 
 def _shift(function: Callable[..., Any]) -> Callable[..., Any]:
     def operator(a: Any, b: Any) -> Any:
-        dtype = c.promoted(a.dtype)
+        dtype = promoted(a.dtype)
         # a shift by as many bits as there are is undefined in C, and no expression looks at its value
         steps = np.minimum(c.convert(b, np.uint64), 8 * dtype.itemsize - 1)
         return function(a.astype(dtype), steps.astype(dtype))
@@ -114,13 +115,13 @@ _BINARY: dict[str, Callable[..., Any]] = {
     "||": lambda a, b: (a != 0) | (b != 0),
 }
 _UNARY: dict[str, Callable[..., Any]] = {
-    "-": lambda a: np.negative(a.astype(c.promoted(a.dtype))),
-    "+": lambda a: a.astype(c.promoted(a.dtype)),
-    "~": lambda a: np.invert(a.astype(c.promoted(a.dtype))),
+    "-": lambda a: np.negative(a.astype(promoted(a.dtype))),
+    "+": lambda a: a.astype(promoted(a.dtype)),
+    "~": lambda a: np.invert(a.astype(promoted(a.dtype))),
     "!": lambda a: a == 0,
 }
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:
-    dtype = a.dtype if a.dtype == b.dtype else c.common_type(a.dtype, b.dtype)
+    dtype = a.dtype if a.dtype == b.dtype else common_type(a.dtype, b.dtype)
     return np.where(condition != 0, a.astype(dtype), b.astype(dtype))

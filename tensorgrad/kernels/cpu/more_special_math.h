@@ -1,4 +1,6 @@
-/* Bessel functions, the normal distribution and their kin, in double; from their series and continued fractions (DLMF). */
+/* Bessel functions, the normal distribution and their kin, in double; from their series and continued fractions (DLMF).
+ *
+ * As in special_math.h, devices compile the text of what begins with "static double". */
 #ifndef TG_MORE_SPECIAL_MATH_H
 #define TG_MORE_SPECIAL_MATH_H
 
@@ -60,18 +62,22 @@ static double tg_log_ndtr_d(double x) {
 /* The inverse of ndtr: Abramowitz and Stegun 26.2.23, then Newton's steps on the logarithm. */
 static double tg_ndtri_d(double p) {
     if (!(p > 0 && p < 1)) return p == 0 ? -INFINITY : p == 1 ? INFINITY : NAN;
-    if (p > 0.5) return -tg_ndtri_d(1 - p);
+    const double side = p > 0.5 ? -1 : 1;
+    if (p > 0.5) p = 1 - p;
     const double t = sqrt(-2 * log(p));
     double x = -(t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308))));
     for (int i = 0; i < 3; i++) {
         const double log_p = tg_log_ndtr_d(x);
         x -= (log_p - log(p)) * TG_SQRT_TWO_PI * exp(log_p + x * x / 2);
     }
-    return x;
+    return side * x;
 }
 
-static inline double tg_entr_d(double x) { return x > 0 ? -x * log(x) : x == 0 ? 0 : x != x ? x : -INFINITY; }
+static double tg_entr_d(double x) { return x > 0 ? -x * log(x) : x == 0 ? 0 : x != x ? x : -INFINITY; }
+static double tg_mantissa_d(double x) { int e; return frexp(x, &e); }
+static double tg_exponent_d(double x) { int e = 0; frexp(x, &e); return x - x == 0 ? e : 0; }
 
+/* ---- of the types of their arguments: devices have their own ---- */
 static inline uint64_t tg_gcd_u(uint64_t a, uint64_t b) {
     while (b) { const uint64_t r = a % b; a = b; b = r; }
     return a;
@@ -80,6 +86,4 @@ static inline uint64_t tg_gcd_u(uint64_t a, uint64_t b) {
 #define tg_gcd(x, y) tg_gcd_u(TG_MAGNITUDE(x), TG_MAGNITUDE(y))
 #define tg_lcm(x, y) ((x) == 0 || (y) == 0 ? 0 : TG_MAGNITUDE(x) / tg_gcd(x, y) * TG_MAGNITUDE(y))
 #define tg_nextafter(x, y) _Generic((x), float: nextafterf, default: nextafter)(x, y)
-static inline double tg_mantissa_d(double x) { int e; return frexp(x, &e); }
-static inline double tg_exponent_d(double x) { int e = 0; frexp(x, &e); return x - x == 0 ? e : 0; }
 #endif

@@ -74,9 +74,9 @@ def called(operator: Any, args: Any, kwargs: Any) -> Any:
     tensorgrad.manual_seed(7)
     try:
         return operator(*args, **kwargs)
+    except devices.UnsupportedFunctionError:
+        raise  # no result to be compared: the test is skipped (conftest.py)
     except REFUSALS as error:
-        if isinstance(error, NotImplementedError) and "which is unknown here" in str(error):
-            pytest.skip(str(error))     # a device may lack rare functions, and says so by name
         return error
 
 

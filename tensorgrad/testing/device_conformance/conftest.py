@@ -15,6 +15,15 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
     return None if config.getoption("--device", default=None) else True
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call():
+    """A test of an operator whose functions the device lacks, as its backend declares, is skipped with that reason."""
+    try:
+        return (yield)
+    except devices.UnsupportedFunctionError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> str:
     """The device, with its index, once it is known to be there."""

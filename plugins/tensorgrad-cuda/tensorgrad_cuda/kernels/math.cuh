@@ -1,21 +1,5 @@
-/* The functions that expressions call: what kernels/cpu/scalar_math.h is for the CPU, chosen by overloading. */
-#define TG_REAL_FUNCTION(NAME)                                          \
-    TG_D float tg_##NAME(float x) { return NAME##f(x); }                \
-    TG_D double tg_##NAME(double x) { return NAME(x); }                 \
-    TG_D double tg_##NAME(int x) { return NAME((double)x); }
-TG_REAL_FUNCTION(sin) TG_REAL_FUNCTION(cos) TG_REAL_FUNCTION(tan) TG_REAL_FUNCTION(asin) TG_REAL_FUNCTION(acos)
-TG_REAL_FUNCTION(atan) TG_REAL_FUNCTION(sinh) TG_REAL_FUNCTION(cosh) TG_REAL_FUNCTION(tanh) TG_REAL_FUNCTION(asinh)
-TG_REAL_FUNCTION(acosh) TG_REAL_FUNCTION(atanh) TG_REAL_FUNCTION(exp) TG_REAL_FUNCTION(log) TG_REAL_FUNCTION(sqrt)
-TG_REAL_FUNCTION(exp2) TG_REAL_FUNCTION(expm1) TG_REAL_FUNCTION(log1p) TG_REAL_FUNCTION(floor) TG_REAL_FUNCTION(ceil)
-TG_REAL_FUNCTION(trunc) TG_REAL_FUNCTION(rint) TG_REAL_FUNCTION(erf) TG_REAL_FUNCTION(erfc) TG_REAL_FUNCTION(lgamma)
-TG_REAL_FUNCTION(log2) TG_REAL_FUNCTION(log10)
-#define TG_REAL_FUNCTION_OF_TWO(NAME)                                             \
-    TG_D float tg_##NAME(float x, float y) { return NAME##f(x, y); }              \
-    TG_D double tg_##NAME(double x, double y) { return NAME(x, y); }
-TG_REAL_FUNCTION_OF_TWO(hypot) TG_REAL_FUNCTION_OF_TWO(atan2) TG_REAL_FUNCTION_OF_TWO(copysign)
-TG_REAL_FUNCTION_OF_TWO(pow) TG_REAL_FUNCTION_OF_TWO(fmod)
-#undef TG_REAL_FUNCTION
-#undef TG_REAL_FUNCTION_OF_TWO
+/* The functions that expressions call: what kernels/cpu/scalar_math.h is for the CPU, chosen by overloading. CUDA's own
+ * of real numbers come before this text, the special functions after it (functions.py, which also lists all of these). */
 template <class T> TG_D int tg_isnan(T x) { return x != x; }
 template <class T> TG_D int tg_signbit(T x) { return tg_copysign((T)1, x) < 0; }
 
@@ -61,6 +45,16 @@ template <class T> TG_D T tg_floordiv(T x, T y) {
         if constexpr (tg_is_signed<T>::value)
             if (y != (T)0 && tg_fmod(x, y) != (T)0 && ((x < (T)0) != (y < (T)0))) return (T)(q - 1);
         return q; } }
+template <class T> TG_D tg_u64 tg_magnitude(T x) {
+    if constexpr (tg_is_signed<T>::value) return x < (T)0 ? 0 - (tg_u64)x : (tg_u64)x;
+    else return (tg_u64)x; }
+template <class T> TG_D T tg_gcd(T x, T y) {
+    tg_u64 a = tg_magnitude(x), b = tg_magnitude(y);
+    while (b) { const tg_u64 r = a % b; a = b; b = r; }
+    return (T)a; }
+template <class T> TG_D T tg_lcm(T x, T y) {
+    if (x == (T)0 || y == (T)0) return (T)0;
+    return (T)(tg_magnitude(x) / tg_magnitude(tg_gcd(x, y)) * tg_magnitude(y)); }
 
 /* ---- complex functions; Kahan, "Branch cuts for complex elementary functions" (1987), for the inverse ones ---- */
 #define TG_C template <class R> TG_D tg_complex<R>
@@ -87,6 +81,13 @@ TG_C tg_log(TG_Z) {
     R u = tg_abs(z.x), v = tg_abs(z.y), a = u > v ? u : v, b = u > v ? v : u, m = tg_hypot(a, b);
     R l = m > (R)0.5 && m < 2 ? (R)0.5 * tg_log1p((a - 1) * (a + 1) + b * b) : tg_log(m);
     return tg_complex<R>(l, tg_atan2(z.y, z.x)); }
+TG_C tg_exp2(TG_Z) { return tg_exp(z * (R)0.69314718055994530942); }
+TG_C tg_expm1(TG_Z) {
+    R s = tg_sin(z.y / 2);
+    return tg_complex<R>(tg_expm1(z.x) * tg_cos(z.y) - 2 * s * s, tg_exp(z.x) * tg_sin(z.y)); }
+TG_C tg_log1p(TG_Z) {
+    if (tg_abs(z.x) > (R)0.5 || tg_abs(z.y) > (R)0.5) return tg_log(tg_complex<R>(1 + z.x, z.y));
+    return tg_complex<R>((R)0.5 * tg_log1p(z.x * (2 + z.x) + z.y * z.y), tg_atan2(z.y, 1 + z.x)); }
 TG_C tg_log2(TG_Z) { return tg_log(z) * (R)1.44269504088896340736; }
 TG_C tg_log10(TG_Z) { return tg_log(z) * (R)0.43429448190325182765; }
 TG_C tg_sqrt(TG_Z) {
@@ -137,59 +138,11 @@ template <class T> TG_D T tg_power(T x, T y) {
         for (tg_u64 e = (tg_u64)y; e; e >>= 1) { if (e & 1) r *= b; b *= b; }
         return (T)r; } }
 
-/* ---- special functions, in double; kernels/cpu/special_math.h says where the formulas are from ---- */
-TG_D double tg_erfinv(double y) {
-    if (y != y) return y;
-    if (y <= -1 || y >= 1) return y == 1 ? (double)TG_INF : y == -1 ? -(double)TG_INF : (double)TG_NAN;
-    double w = -log((1 - y) * (1 + y)), x;
-    const double c[9] = {2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
-                         -0.00125372503, -0.00417768164, 0.246640727, 1.50140941};
-    const double d[9] = {-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
-                         -0.0076224613, 0.00943887047, 1.00167406, 2.83297682};
-    if (w < 5) { w -= 2.5; x = c[0]; for (int i = 1; i < 9; i++) x = c[i] + x * w; }
-    else { w = sqrt(w) - 3; x = d[0]; for (int i = 1; i < 9; i++) x = d[i] + x * w; }
-    x *= y;
-    for (int i = 0; i < 2; i++) { /* Newton's method; near the ends erfc keeps the digits that 1 - erf loses */
-        double error = y > 0.5 ? (1 - y) - erfc(x) : y < -0.5 ? erfc(-x) - (1 + y) : erf(x) - y;
-        x -= error / (1.12837916709551257390 * exp(-x * x)); }
-    return x; }
-TG_D double tg_digamma(double x) {
-    const double pi = 3.14159265358979323846;
-    double shift = 0;
-    if (x == 0) return copysign((double)TG_INF, -x);
-    if (x < 0) {
-        if (x == floor(x)) return (double)TG_NAN;
-        shift = -pi / tan(pi * fmod(x, 1.0));
-        x = 1 - x; }
-    while (x < 10) { shift -= 1 / x; x += 1; }
-    double z = 1 / (x * x);
-    double series = z * (1.0 / 12 - z * (1.0 / 120 - z * (1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132
-                    - z * (691.0 / 32760 - z * (1.0 / 12)))))));
-    return shift + log(x) - 0.5 / x - series; }
-TG_D double tg_zeta(double s, double x) {
-    const double c[12] = {12.0, -720.0, 30240.0, -1209600.0, 47900160.0, -1.8924375803183791606e9, 7.47242496e10,
-        -2.950130727918164224e12, 1.1646782814350067249e14, -4.5979787224074726105e15, 1.8152105401943546773e17,
-        -7.1661652561756670113e18};
-    if (s == 1) return (double)TG_INF;
-    if (s < 1) return (double)TG_NAN;
-    if (x <= 0) { if (x == floor(x)) return (double)TG_INF; if (s != floor(s)) return (double)TG_NAN; }
-    double sum = pow(x, -s), a = x, b = 0;
-    for (int i = 0; i < 9 || a <= 9; i++) {
-        a += 1; b = pow(a, -s); sum += b; if (fabs(b / sum) < 1.1e-16) return sum; }
-    sum += b * a / (s - 1) - 0.5 * b;
-    double factor = 1, k = 0;
-    for (int i = 0; i < 12; i++) {
-        factor *= s + k; b /= a;
-        double term = factor * b / c[i];
-        sum += term;
-        if (fabs(term / sum) < 1.1e-16) break;
-        k += 1; factor *= s + k; b /= a; k += 1; }
-    return sum; }
-TG_D double tg_polygamma(double x, double n) {
-    if (n == 0) return tg_digamma(x);
-    return (fmod(n, 2.0) == 0 ? -1 : 1) * tgamma(n + 1) * tg_zeta(n + 1, x); }
-
 /* ---- the names that expressions use ---- */
+#undef INFINITY
+#undef NAN
+#define INFINITY TG_INF
+#define NAN TG_NAN
 #define tg_pow tg_power
 #define copysign tg_copysign
 #define __builtin_signbit tg_signbit
@@ -202,7 +155,3 @@ TG_D double tg_polygamma(double x, double n) {
 #define uint16_t tg_u16
 #define uint32_t tg_u32
 #define uint64_t tg_u64
-#undef INFINITY
-#undef NAN
-#define INFINITY TG_INF
-#define NAN TG_NAN
