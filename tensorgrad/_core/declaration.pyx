@@ -309,11 +309,13 @@ cdef int compile_overload(Overload o) except -1:
         return 0
     o.parsed()
     o.saved_names = []
-    o.n_inputs = tensors = 0
+    o.n_inputs = o.n_tensors = 0
     for i, p in enumerate(o.signature.params):
         if p.type in (P_DIM, P_NEW_DIM, P_DIMS):
             o.has_dims = True
-        tensors += p.type in (P_TENSOR, P_OPERAND, P_TENSORS, P_INDICES, P_ANY)
+        if p.type in (P_TENSOR, P_OPERAND, P_TENSORS, P_INDICES, P_ANY):
+            o.tensor_params[o.n_tensors] = i
+            o.n_tensors += 1
         if p.type == P_TENSOR or p.type == P_OPERAND or p.type == P_TENSORS:
             if o.partials is not None and p.name not in o.partials:
                 continue
@@ -325,8 +327,7 @@ cdef int compile_overload(Overload o) except -1:
                 continue
             o.input_params[o.n_inputs] = i
             o.n_inputs += 1
-    o.one_tensor = tensors == 1 and (<Param>o.signature.params[0]).type == P_TENSOR
-    o.no_tensor = tensors == 0
+    o.one_tensor = o.n_tensors == 1 and (<Param>o.signature.params[0]).type == P_TENSOR
     o.variadic = o.n_inputs > 0 and (<Param>o.signature.params[o.input_params[0]]).type == P_TENSORS
     o.formulas = []
     if callable(o.vjp):

@@ -4,8 +4,6 @@ A call goes: parse the arguments (signature) -> `run` -> `run_at`: checks, the f
 (elementwise), tangents, recording. With transforms in force `run` takes the slow path (transforms.pyx),
 which comes back here with the stack one level lower.
 """
-from cpython.ref cimport Py_INCREF, Py_XDECREF
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from tensorgrad._core.declaration cimport COMPOSITE, ELEMENTWISE, SAVE_OUT, compile_overload, set_runner
@@ -16,7 +14,7 @@ from tensorgrad._core.operator cimport call1, call2, handle, set_dispatcher
 from tensorgrad._core.overlap cimport check_apart
 from tensorgrad._core.primitives cimport copy, has_shape
 from tensorgrad._core.recording cimport begin_record, detached_clone, finish_record
-from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_OPERAND, P_TENSORS, release
+from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_OPERAND, P_TENSORS, Slots, own, release
 from tensorgrad._core.tangents cimport is_linear, propagate, run_jvp
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT, VIEW_NO_GRAD, NodeBase,
@@ -44,7 +42,7 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
     """The vectorcall of every operator."""
     cdef Operator op = <Operator>callable
     cdef Py_ssize_t nargs = <Py_ssize_t>(nargsf & ~(<size_t>1 << 63))
-    cdef PyObject* slots[24]
+    cdef Slots slots
     cdef Overload o
     cdef object kw
     if nargs and op.fast == nargs and kwnames == NULL and isinstance(<object>args[0], TensorBase):
@@ -62,26 +60,37 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
     for o in op.overloads:
         if not o.compiled:
             compile_overload(o)
-        if o.signature.parse(args, nargs, kw, slots, False):
-            return _run_parsed(o, slots)
+        if _parse(o, args, nargs, kw, &slots, False):
+            return _run_parsed(o, &slots)
     return _explain(op, args, nargs, kw)
 
 
-cdef object _run_parsed(Overload o, PyObject** slots):
+cdef bint _parse(Overload o, PyObject* const* args, Py_ssize_t nargs, object kw, Slots* slots, bint explain) except -1:
+    """Whether the arguments fit; if not, or if a conversion raises, `slots` hold nothing."""
+    cdef bint fit = False
+    try:
+        fit = o.signature.parse(args, nargs, kw, slots, explain)
+    finally:
+        if not fit:
+            release(slots)
+    return fit
+
+
+cdef object _run_parsed(Overload o, Slots* slots):
     try:
         if o.has_dims:
             _wrap_dims(o, slots)
-        return run(o, slots)
+        return run(o, slots.values)
     finally:
-        release(slots, o.signature.n_params)
+        release(slots)
 
 
 cdef object _explain(Operator op, PyObject* const* args, Py_ssize_t nargs, object kw):
     cdef Overload o = <Overload>op.overloads[0]
-    cdef PyObject* slots[24]
+    cdef Slots slots
     cdef Py_ssize_t i
     if len(op.overloads) == 1:
-        o.signature.parse(args, nargs, kw, slots, True)
+        _parse(o, args, nargs, kw, &slots, True)
     got = [type(<object>args[i]).__name__ for i in range(nargs)]
     if kw is not None:
         got += [f"{kw[i]}={type(<object>args[nargs + i]).__name__}" for i in range(len(kw))]
@@ -126,14 +135,14 @@ cdef int64_t _wrap_dim(int64_t d, int64_t extent) except -1:
     return d + n if d < 0 else d
 
 
-cdef int _wrap_dims(Overload o, PyObject** slots) except -1:
+cdef int _wrap_dims(Overload o, Slots* slots) except -1:
     """Make every dimension argument non-negative, or raise PyTorch's IndexError."""
     cdef int i, kind
     cdef int64_t ndim = -1, d
     cdef object x, wrapped
     for i in range(o.signature.n_params):
         kind = o.signature.types[i]
-        x = <object>slots[i]
+        x = <object>slots.values[i]
         if ndim < 0:
             if isinstance(x, TensorBase):
                 ndim = (<TensorBase>x).ndim
@@ -155,9 +164,7 @@ cdef int _wrap_dims(Overload o, PyObject** slots) except -1:
                 raise RuntimeError(f"{o.name}(): dim {twice} appears multiple times in the list of dims")
         else:
             continue
-        Py_INCREF(wrapped)
-        slots[i] = <PyObject*>wrapped
-        Py_XDECREF(<PyObject*>x)
+        own(slots, i, wrapped)
     return 0
 
 
@@ -283,14 +290,13 @@ cdef object compute(Overload o, PyObject** a, tg_thread_state* st):
 cdef int _check_devices(Overload o, PyObject** a) except -1:
     """The tensors among the arguments live on one device, unless the declaration has `across_devices`."""
     cdef TensorBase x, first = None
-    cdef int i
-    if o.no_tensor:
-        return 0
+    cdef int i, k
     if o.one_tensor:
         if (<TensorBase>a[0]).wrap is not None:
             refuse_escaped(o, <TensorBase>a[0])
         return 0
-    for i in range(o.signature.n_params):
+    for k in range(o.n_tensors):
+        i = o.tensor_params[k]
         if not isinstance(<object>a[i], TensorBase):
             continue
         x = <TensorBase>a[i]
@@ -308,7 +314,7 @@ cdef int _check_devices(Overload o, PyObject** a) except -1:
 
 cdef object _mark_views(Overload o, PyObject** a, object result, tg_thread_state* st):
     cdef TensorBase source = <TensorBase>a[0]
-    cdef tuple rest
+    cdef int n = o.signature.n_params - 1
     cdef int creation = VIEW_DEFAULT
     cdef int i
     if st.inference:
@@ -323,18 +329,14 @@ cdef object _mark_views(Overload o, PyObject** a, object result, tg_thread_state
             (<TensorBase>x).version = NULL
         if not st.inference:
             creation = VIEW_DEFAULT
-    rest = PyTuple_New(o.signature.n_params - 1)
-    for i in range(1, o.signature.n_params):
-        Py_INCREF(<object>a[i])
-        PyTuple_SET_ITEM(rest, i - 1, <object>a[i])
     if isinstance(result, TensorBase):
         if result is not source and (<TensorBase>result).storage is source.storage:
             (<TensorBase>result).flags &= ~<uint32_t>INFERENCE | source.flags
-            mark_view(<TensorBase>result, source, o, rest, -1, creation)
+            mark_view(<TensorBase>result, source, o, a + 1, n, -1, creation)
     else:
         for i, x in enumerate(result):
             (<TensorBase>x).flags &= ~<uint32_t>INFERENCE | source.flags
-            mark_view(<TensorBase>x, source, o, rest, i, VIEW_MULTI_OUTPUT if creation == VIEW_DEFAULT else creation)
+            mark_view(<TensorBase>x, source, o, a + 1, n, i, VIEW_MULTI_OUTPUT if creation == VIEW_DEFAULT else creation)
 
 
 # ---- in place -------------------------------------------------------------------------------------

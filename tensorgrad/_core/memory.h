@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "thread_state.h"
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -200,7 +201,7 @@ static inline void tg_pool_free(tg_pool *pool, void *p) {
 
 typedef struct { PyObject *object; destructor dealloc; } tg_corpse;
 typedef struct { tg_corpse *items; Py_ssize_t count, size; int depth; } tg_worklist;
-static __thread tg_worklist tg_dying;
+static TG_THREAD_LOCAL tg_worklist tg_dying;
 
 /* Run `dealloc` on `o` now, or, deep inside other deallocations, when they have returned. */
 static inline void tg_bury(PyObject *o, destructor dealloc) {

@@ -68,7 +68,9 @@ cdef class AutogradMeta:
 cdef class ViewStep:
     """How a view was made: the operator, its arguments after the tensor, the number of the output, and the steps before."""
     cdef object op
-    cdef tuple args
+    cdef object first, second, third    # the arguments, if there are no more
+    cdef tuple rest                     # those after the third
+    cdef int n_args
     cdef int output             # -1 where the operator has one output
     cdef ViewStep before
 

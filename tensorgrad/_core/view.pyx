@@ -5,6 +5,7 @@ from there to itself. Writing to a view is recorded on the base, as a CopySlices
 the written operator's derivative to the view's part of the gradient; every other view of the base
 finds its history anew, by replaying its chain, when it is next asked for it.
 """
+from cpython.object cimport PyObject
 
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.graph cimport accumulator_of, remember_dual
@@ -28,11 +29,19 @@ cdef class CopySlices(Node):
 set_node_type(CopySlices)
 
 
-cdef void mark_view(TensorBase out, TensorBase source, object op, tuple args, int output, int creation):
+cdef void mark_view(TensorBase out, TensorBase source, object op, PyObject** args, int n, int output, int creation):
     """`out` is what `op(source, *args)` gave (as its output number `output`, if that is not negative)."""
     cdef AutogradMeta meta = source.meta
     cdef ViewStep step = ViewStep.__new__(ViewStep)
-    step.op, step.args, step.output = op, args, output
+    step.op, step.n_args, step.output = op, n, output
+    if n > 0:
+        step.first = <object>args[0]
+    if n > 1:
+        step.second = <object>args[1]
+    if n > 2:
+        step.third = <object>args[2]
+    if n > 3:
+        step.rest = tuple([<object>args[i] for i in range(3, n)])
     if source.flags & IS_VIEW:
         step.before = source.step
         out.base = source.base
@@ -49,6 +58,11 @@ cdef void mark_view(TensorBase out, TensorBase source, object op, tuple args, in
     out.flags |= IS_VIEW
 
 
+cdef tuple _arguments(ViewStep step):
+    cdef tuple args = (step.first, step.second, step.third)[:min(step.n_args, 3)]
+    return args if step.n_args <= 3 else args + step.rest
+
+
 cdef object replay(ViewStep step, object base):
     """Apply a chain of view operators to `base`."""
     steps = []
@@ -56,7 +70,7 @@ cdef object replay(ViewStep step, object base):
         steps.append(step)
         step = step.before
     for step in reversed(steps):
-        base = step.op(base, *step.args)
+        base = step.op(base, *_arguments(step))
         if step.output >= 0:
             base = base[step.output]
     return base
