@@ -1,13 +1,13 @@
 """Tensors put together, beside each other or in a new dimension, and repeated."""
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 from tensorgrad._core cimport primitives
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dtype cimport dtype_of, promote
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport TensorBase, empty
+from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty
 from tensorgrad.ops.shape cimport read_sizes, sizes_of, unsqueezed, with_geometry
 from tensorgrad.ops.slicing cimport part
 
@@ -25,15 +25,20 @@ cdef extern from *:
     bint tg_add_overflows(int64_t a, int64_t b, int64_t* result) noexcept
 
 
+cdef enum:
+    AT_ONCE = 1 << 14       # bytes; more are copied by threads, without the GIL
+
+
 cdef TensorBase joined(tuple tensors, int dim):
     cdef TensorBase x, first = None, out
     cdef int64_t shape[64]
     cdef int64_t start = 0
     cdef int d, code = -1
+    cdef Py_ssize_t i
     if not tensors:
         raise ValueError("expected a non-empty list of Tensors")
-    parts = []
-    for x in tensors:
+    for i, item in enumerate(tensors):
+        x = <TensorBase>item
         code = x.dtype.code if code < 0 else promote(code, x.dtype.code)
         if x.ndim == 0:
             raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
@@ -53,21 +58,36 @@ cdef TensorBase joined(tuple tensors, int dim):
         for d in range(x.ndim):
             if d != dim and x.shape[d] != shape[d]:
                 raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {shape[d]} but got size "
-                                   f"{x.shape[d]} for tensor number {len(parts)} in the list.")
+                                   f"{x.shape[d]} for tensor number {i} in the list.")
         if x.storage.device is not first.storage.device:
             raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, "
                                f"{first.storage.device} and {x.storage.device}! (cat)")
         if tg_add_overflows(shape[dim], x.shape[dim], &shape[dim]):
             raise RuntimeError(f"cat(): the sizes along dimension {dim} add up to more than a tensor can have")
-        parts.append(x)
     if first is None:
         first, dim = tensors[0], 0
         shape[0] = 0
     out = empty(first.ndim, shape, dtype_of(code), first.storage.device)
-    for x in parts:
-        primitives.copy(part(out, dim, start, start + x.shape[dim], 1), x)
-        start += x.shape[dim]
+    for item in tensors:
+        x = <TensorBase>item
+        if x.numel:
+            put(x, out, dim, start, x.shape[dim], False)
+            start += x.shape[dim]
     return out
+
+
+cdef int put(TensorBase x, TensorBase out, int dim, int64_t start, int64_t length, bint new_dim) except -1:
+    """Write `x` into indices `start` to `start + length` of dimension `dim` of a fresh tensor, which `x` may lack."""
+    cdef int64_t width
+    cdef TensorBase target
+    if x.flags & CONTIGUOUS and x.dtype is out.dtype and x.storage.data != NULL and x.numel * out.dtype.itemsize <= AT_ONCE:
+        width = out.strides[dim]
+        if width * length == x.numel:       # nothing lies around it
+            memcpy(out.storage.data + (out.offset + start * width) * out.dtype.itemsize,
+                   x.storage.data + x.offset * x.dtype.itemsize, x.numel * x.dtype.itemsize)
+            return 0
+    target = part(out, dim, start, start + length, 1)
+    return primitives.copy(target, unsqueezed(x, dim) if new_dim else x)
 
 
 cdef object _cat(PyObject** a):
@@ -106,8 +126,9 @@ operator("cat(Tensor[] tensors, int dim=0)", native(_cat), batch=_cat_batch, vjp
 
 cdef object _stack(PyObject** a):
     cdef tuple tensors = <tuple>a[0]
-    cdef int dim = <object>a[1]
-    cdef TensorBase x, first
+    cdef int d, dim = <object>a[1], code = -1
+    cdef int64_t shape[64]
+    cdef TensorBase x, first, out
     cdef Py_ssize_t i
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
@@ -117,7 +138,19 @@ cdef object _stack(PyObject** a):
         if x.ndim != first.ndim or memcmp(x.shape, first.shape, x.ndim * sizeof(int64_t)):
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {sizes_of(first)} at entry 0 and "
                                f"{sizes_of(x)} at entry {i}")
-    return joined(tuple([unsqueezed(x, dim) for x in tensors]), dim)
+        if x.storage.device is not first.storage.device:
+            raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, "
+                               f"{first.storage.device} and {x.storage.device}! (stack)")
+        code = x.dtype.code if code < 0 else promote(code, x.dtype.code)
+    if first.ndim == 64:
+        raise RuntimeError("tensors have at most 64 dimensions, got 65")
+    for d in range(first.ndim):
+        shape[d + (d >= dim)] = first.shape[d]
+    shape[dim] = len(tensors)
+    out = empty(first.ndim + 1, shape, dtype_of(code), first.storage.device)
+    for i in range(len(tensors) if first.numel else 0):
+        put(<TensorBase>tensors[i], out, dim, i, 1, True)
+    return out
 
 
 operator("stack(Tensor[] tensors, NewDim dim=0)", native(_stack), vjp={"tensors": lambda grad, dim: list(unbind(grad, dim))},

@@ -86,6 +86,9 @@ def _t_batch(batch_size, in_dims, self):
 operator("t(Tensor self)", native(_t), view=True, batch=_t_batch, vjp={"self": lambda grad: handle("t")(grad)}, jvp="linear",
          reference="self.T", samples=lambda make: [((make(2, 3),), {}), ((make(3),), {})],
          doc="A matrix transposed, as a view; a vector or scalar as it is.")
+cdef tuple _exchanged = (1, 0)
+
+
 cdef object _reversed(PyObject** a):
     cdef PyObject* b[2]
     cdef int64_t order[64]
@@ -96,7 +99,7 @@ cdef object _reversed(PyObject** a):
                       "`x.permute(*range(x.ndim)[::-1])` to reverse the dimensions of a tensor.", stacklevel=2)
     for d in range(n):
         order[d] = n - 1 - d
-    dims = int_tuple(n, order)
+    dims = _exchanged if n == 2 else int_tuple(n, order)
     b[0], b[1] = a[0], <PyObject*>dims
     return invoke(permute, b)
 

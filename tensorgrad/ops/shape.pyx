@@ -184,7 +184,7 @@ cdef object view_as_shape(TensorBase x, int n, const int64_t* shape):
     cdef int64_t strides[64]
     cdef PyObject* a[2]
     cdef object size = int_tuple(n, shape)
-    if not view_strides(x, n, shape, strides):
+    if not x.flags & CONTIGUOUS and not view_strides(x, n, shape, strides):
         x = packed_clone(x)
     a[0], a[1] = <PyObject*>x, <PyObject*>size
     return invoke(view, a)
@@ -192,7 +192,10 @@ cdef object view_as_shape(TensorBase x, int n, const int64_t* shape):
 
 cdef object _reshape(PyObject** a):
     cdef int64_t shape[64]
-    cdef int n = infer_sizes(<object>a[1], (<TensorBase>a[0]).numel, shape)
+    cdef int n
+    if (<TensorBase>a[0]).flags & CONTIGUOUS:
+        return invoke(view, a)
+    n = infer_sizes(<object>a[1], (<TensorBase>a[0]).numel, shape)
     return view_as_shape(<TensorBase>a[0], n, shape)
 
 
