@@ -9,6 +9,7 @@ from tensorgrad.ops import (
     conv,
     creation,
     indexing,
+    least_squares,
     linalg,
     loss,
     matmul,
@@ -26,6 +27,7 @@ from tensorgrad.ops import (
     spectral,
     statistics,
     unary,
+    vector_norm,
 )
 
 __all__ = ["public_names", "registry"]
@@ -60,7 +62,7 @@ def install_methods():
         if method == "property":
             # With a doc of its own, property does not ask for the operator's, which would be composed at every import.
             add_method(name, property(op, doc=op.overloads[0].doc))
-        elif method and " self" in op.overloads[0].signature_text.partition(",")[0]:
+        elif method and any(" self" in overload.signature_text.partition(",")[0] for overload in op.overloads):
             add_method(name, op)
 
 

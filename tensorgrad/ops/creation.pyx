@@ -252,7 +252,14 @@ def _arange(start, end, step, dtype, device, requires_grad, layout, pin_memory):
     if (step > 0 and start > end) or (step < 0 and start < end):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = isinstance(start, int) and isinstance(end, int) and isinstance(step, int)
-    count = -((start - end) // step) if whole else math.ceil((end - start) / step)
+    count = math.ceil((end - start) / step) if not whole else -((start - end) // step)
+    if dtype is not None and (<DType>dtype).category < CAT_FLOAT and not whole:
+        # integers count from and by what is left of the numbers; int64 counts so how many there are, too
+        start, step = int(start), int(step)
+        if step == 0:
+            raise RuntimeError("step must be nonzero: its integer part is 0")
+        if (<DType>dtype).code == TG_I64:
+            count = -((start - int(end)) // step)
     x = make((count,), dtype, device, requires_grad, TG_I64 if whole else default_code())
     primitives.arange(x, start, step)
     return x
@@ -314,6 +321,9 @@ composite(f"logspace(Number start, Number end, int steps, Number base=10.0, {FAC
 
 
 def _logspace(start, end, steps, base, dtype, device, requires_grad):
+    if dtype is not None and (<DType>dtype).category < CAT_FLOAT:
+        exponents = handle("linspace")(int(start), int(end), steps, dtype=dtype_of(TG_F64), device=device)
+        return handle("to")(handle("pow")(base, exponents), dtype)
     exponents = handle("linspace")(start, end, steps, dtype=dtype, device=device)
     return handle("pow")(base, exponents).detach().requires_grad_(requires_grad)
 
@@ -382,11 +392,11 @@ cdef object _copy_into(PyObject** a):
 
 
 operator("copy_(Tensor! self, Tensor src, bool non_blocking=False)", native(_copy_into), across_devices=True,
-         vjp={"self": lambda: None, "src": lambda grad: grad},
+         vjp={"self": lambda grad: zeros_like(grad), "src": lambda grad: grad},
          jvp=lambda self, src_t: zeros_like(self) if src_t is None else expand(src_t, self.shape), function=False,
          node="copy", doc="Copy the elements of `src` into this tensor, broadcast and converted; returns this tensor.")
 operator("fill_(Tensor! self, Number value)", lambda self, value: primitives_fill(self, value),
-         vjp={"self": lambda: None}, jvp=lambda self: zeros_like(self), node="fill", function=False,
+         vjp={"self": lambda grad: zeros_like(grad)}, jvp=lambda self: zeros_like(self), node="fill", function=False,
          doc="Fill this tensor with a number.")
 composite("fill_(Tensor! self, Tensor value)", lambda self, value: _fill_with(self, value), function=False)
 
@@ -401,7 +411,7 @@ def _fill_with(self, value):
     return copy_(self, value)
 
 
-operator("zero_(Tensor! self)", lambda self: primitives_fill(self, 0), vjp={"self": lambda: None},
+operator("zero_(Tensor! self)", lambda self: primitives_fill(self, 0), vjp={"self": lambda grad: zeros_like(grad)},
          jvp=lambda self: zeros_like(self), node="zero", doc="Fill this tensor with zeros.")
 
 

@@ -10,7 +10,7 @@ from tensorgrad._core cimport fused, primitives
 from tensorgrad._core.primitives cimport expand_to
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dispatch cimport invoke
-from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX
+from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT
 from tensorgrad._core.operator cimport Operator, call2, call3, handle
 from tensorgrad._core.types cimport CONTIGUOUS, REQUIRES_GRAD, TensorBase, empty, new_tensor
 
@@ -125,6 +125,8 @@ cdef TensorBase product_plus(TensorBase x, TensorBase a, TensorBase b, object be
         shape[d] = a.shape[d]
     shape[n - 1] = b.shape[n - 1]
     out = empty(n, shape, a.dtype, a.storage.device)
+    if a.dtype.category < CAT_FLOAT:    # the factors are of the tensors' dtype
+        beta, alpha = int(beta), int(alpha)
     if beta == 1 and alpha == 1:
         primitives.copy(out, expand_checked(x, n, shape))
         primitives.matmul(out, a, b, 1.0)
@@ -368,6 +370,9 @@ operator("mv(Tensor self, Tensor vec)", native(_mv), batch=_mv_batch,
          samples=lambda make: [((make(2, 3), make(3)), {})], doc="Product of a matrix and a vector.")
 
 
+_PLUS = "np.asarray(beta).astype(self.dtype) * self + np.asarray(alpha).astype(self.dtype) * "
+
+
 def _addmm(TensorBase self, TensorBase mat1, TensorBase mat2, beta, alpha):
     if mat1.ndim != 2 or mat2.ndim != 2:
         raise RuntimeError(f"mat1 and mat2 must be matrices, got {mat1.ndim}-D and {mat2.ndim}-D tensors" if mat1.ndim != 2
@@ -383,7 +388,7 @@ operator("addmm(Tensor self, Tensor mat1, Tensor mat2, *, Number beta=1, Number 
               "mat2": lambda grad, mat1, alpha: _times(mm(_adjoint(mat1), grad), alpha)},
          jvp=lambda self_t, mat1, mat2, mat1_t, mat2_t, beta, alpha:
          _plus_tangent(self_t, _product_tangent(mm, mat1, mat2, mat1_t, mat2_t), beta, alpha),
-         reference="beta * self + alpha * (mat1 @ mat2)",
+         reference=_PLUS + "(mat1 @ mat2)",
          samples=lambda make: [((make(2, 4), make(2, 3), make(3, 4)), {}),
                                ((make(4), make(2, 3), make(3, 4)), {"beta": 0.5, "alpha": 2.0})],
          doc="``beta * self + alpha * (mat1 @ mat2)``, in one product.")
@@ -404,7 +409,7 @@ operator("addmv(Tensor self, Tensor mat, Tensor vec, *, Number beta=1, Number al
               "vec": lambda grad, mat, alpha: _times(mv(_adjoint(mat), grad), alpha)},
          jvp=lambda self_t, mat, vec, mat_t, vec_t, beta, alpha:
          _plus_tangent(self_t, _product_tangent(mv, mat, vec, mat_t, vec_t), beta, alpha),
-         reference="beta * self + alpha * (mat @ vec)",
+         reference=_PLUS + "(mat @ vec)",
          samples=lambda make: [((make(2), make(2, 3), make(3)), {}), ((make(2), make(2, 3), make(3)), {"beta": 0.5, "alpha": 2.0})],
          doc="``beta * self + alpha * (mat @ vec)``.")
 
@@ -413,7 +418,14 @@ def _addr(self, vec1, vec2, beta, alpha):
     if vec1.ndim != 1 or vec2.ndim != 1:
         raise RuntimeError(f"addr: Expected 1-D argument vec1, but got {vec1.ndim}-D" if vec1.ndim != 1
                            else f"addr: Expected 1-D argument vec2, but got {vec2.ndim}-D")
+    if vec1.dtype is vec2.dtype is self.dtype and vec1.dtype.name == "bool":
+        product = handle("logical_and")(unsqueeze(vec1, 1), vec2)
+        kept = expand(self, product.shape)
+        return product & bool(alpha) | kept & bool(beta)
     check_operands(vec1, vec2, "addr")
+    for name, factor in (("beta", beta), ("alpha", alpha)):
+        if (<TensorBase>vec1).dtype.category < CAT_FLOAT and isinstance(factor, (float, complex)):
+            raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
     return plus(expand(self, (vec1.shape[0], vec2.shape[0])), outer(vec1, vec2), beta, alpha)
 
 
@@ -424,8 +436,8 @@ operator("addr(Tensor self, Tensor vec1, Tensor vec2, *, Number beta=1, Number a
               "vec2": lambda grad, vec1, alpha: _times(mv(transpose(grad, 0, 1), _conj(vec1)), alpha)},
          jvp=lambda self_t, vec1, vec2, vec1_t, vec2_t, beta, alpha:
          _plus_tangent(self_t, _product_tangent(outer, vec1, vec2, vec1_t, vec2_t), beta, alpha),
-         reference="beta * self + alpha * np.outer(vec1, vec2)",
-         samples=lambda make: [((make(2, 3), make(2), make(3)), {}), ((make(3), make(2), make(3)), {"beta": 0.5, "alpha": 2.0})],
+         reference="(beta * self + alpha * np.outer(vec1, vec2)).astype(self.dtype)",
+         samples=lambda make: [((make(2, 3), make(2), make(3)), {}), ((make(3), make(2), make(3)), {"beta": 3, "alpha": 2})],
          doc="``beta * self + alpha * outer(vec1, vec2)``.")
 
 
@@ -499,7 +511,7 @@ operator("baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Number beta=1, N
               "batch2": lambda grad, batch1, alpha: _times(bmm(_adjoint(batch1), grad), alpha)},
          jvp=lambda self_t, batch1, batch2, batch1_t, batch2_t, beta, alpha:
          _plus_tangent(self_t, _product_tangent(bmm, batch1, batch2, batch1_t, batch2_t), beta, alpha),
-         reference="beta * self + alpha * (batch1 @ batch2)",
+         reference=_PLUS + "(batch1 @ batch2)",
          samples=lambda make: [((make(2, 2, 4), make(2, 2, 3), make(2, 3, 4)), {}),
                                ((make(4), make(2, 2, 3), make(2, 3, 4)), {"beta": 0.5, "alpha": 2.0})],
          doc="``beta * self + alpha * bmm(batch1, batch2)``.")
