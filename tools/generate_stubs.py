@@ -105,7 +105,9 @@ def definitions(overload: Any, method: bool) -> Iterator[str]:
 
 
 def operator_stub(name: str, operator: Any, method: bool) -> list[str]:
-    overloads = [o for o in operator.overloads if not method or o.parsed().params[0].type_name[:6] in ("Tensor", "Operan")]
+    # polygamma(n, x) has its tensor second: as a method it is another overload
+    kinds = ("Tensor", "Operand")
+    overloads = [o for o in operator.overloads if not method or o.parsed().params[0].type_name.startswith(kinds)]
     texts = list(dict.fromkeys(text for o in overloads for text in definitions(o, method)))
     if len(texts) == 1:
         return [f"def {name}{texts[0]}: ..."]

@@ -173,6 +173,8 @@ composite("addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Number beta=1, N
           lambda self, batch1, batch2, beta, alpha: _addbmm(self, batch1, batch2, beta, alpha), inplace=True,
           samples=lambda make: [((make(2, 4), make(3, 2, 3), make(3, 3, 4)), {})], reference="self + np.sum(batch1 @ batch2, axis=0)",
           doc="``beta * self + alpha * (sum of the products of a batch of matrices)``.")
+
+
 def _addbmm(self, batch1, batch2, beta, alpha):
     """Of integers the factors lose their fractions, as in `addmm`."""
     product = handle("sum")(handle("bmm")(batch1, batch2), (0,), dtype=batch1.dtype)

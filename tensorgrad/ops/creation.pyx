@@ -245,9 +245,9 @@ def _arange(start, end, step, dtype, device, requires_grad, layout, pin_memory):
     if dtype is not None and (<DType>dtype).category < CAT_FLOAT and not whole:
         # integers count from and by what is left of the numbers; int64 counts so how many there are, too
         start, step = int(start), int(step)
-        if step == 0:
-            raise RuntimeError("step must be nonzero: its integer part is 0")
         if (<DType>dtype).code == TG_I64:
+            if step == 0:
+                raise ValueError("step must be nonzero: of an int64 it is an integer")
             count = -((start - int(end)) // step)
     x = make((count,), dtype, device, requires_grad, TG_I64 if whole else default_code())
     primitives.arange(x, start, step)

@@ -82,7 +82,8 @@ def _inverted(A, rcond, hermitian, atol, rtol):
 
 composite("linalg_pinv(Tensor A, Operand? rcond=None, bool hermitian=False, *, Operand? atol=None, Operand? rtol=None)",
           lambda A, rcond, hermitian, atol, rtol: _inverted(A, rcond, hermitian, atol, rtol)[0], method=False,
-          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1e-3), {})], reference="np.linalg.pinv(A)", doc="""The pseudoinverse (Moore and Penrose's).
+          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4), 1e-3), {})], reference="np.linalg.pinv(A)",
+          doc="""The pseudoinverse (Moore and Penrose's).
 
     Parameters
     ----------
@@ -104,22 +105,21 @@ DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 def _lstsq(A, B, rcond, driver):
     if A.ndim < 2:
-        raise RuntimeError("torch.linalg.lstsq: input must have at least 2 dimensions.".replace("torch.", ""))
+        raise RuntimeError("tensorgrad.linalg.lstsq: input must have at least 2 dimensions.")
     if B.ndim < 1:
-        raise RuntimeError("torch.linalg.lstsq: other must have at least 1 dimension.".replace("torch.", ""))
+        raise RuntimeError("tensorgrad.linalg.lstsq: other must have at least 1 dimension.")
     if A.dtype is not B.dtype:
-        raise RuntimeError(f"torch.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype {A.dtype} and "
-                           f"other's dtype {B.dtype}".replace("torch.", ""))
+        raise RuntimeError(f"tensorgrad.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype {A.dtype} and "
+                           f"other's dtype {B.dtype}")
     driver = "gelsy" if driver is None else driver
     if driver not in DRIVERS:
-        raise RuntimeError(f"torch.linalg.lstsq: parameter `driver` should be one of ({', '.join(DRIVERS)})".replace("torch.", "")
-                           + f", not {driver}")
+        raise RuntimeError(f"tensorgrad.linalg.lstsq: parameter `driver` should be one of ({', '.join(DRIVERS)})"
+                           f", not {driver}")
     m, n = A.shape[-2:]
     vector = B.ndim == 1 or (B.ndim == A.ndim - 1 and tuple(B.shape) == tuple(A.shape[:-1]))
     b = unsqueeze(B, -1) if vector else B
     if b.size(-2) != m:
-        raise RuntimeError(f"torch.linalg.lstsq: input.size(-2) should match other.size({-1 if vector else -2}) ({m} and {b.size(-2)})"
-                           .replace("torch.", ""))
+        raise RuntimeError(f"tensorgrad.linalg.lstsq: input.size(-2) should match other.size({-1 if vector else -2}) ({m} and {b.size(-2)})")
     inverse, size = pinv(A, None, 0.0 if driver == "gels" else rcond, False)
     x = matmul(inverse, b)
     nothing = real(narrow(reshape(x, (-1,)), 0, 0, 0))

@@ -3,7 +3,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
-from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, default_code, dtype_of
+from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, default_code, dtype_of
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.operator cimport Operator, call2, handle
@@ -207,11 +207,14 @@ cdef object _any(PyObject** a):
     return truth(REDUCE_ANY, a)
 
 
+_BYTE = ".astype(np.uint8 if self.dtype == np.uint8 else bool)"
 operator("all(Tensor self, Dims? dim=None, bool keepdim=False)", native(_all),
-         reference="np.asarray(np.all(self, axis=dim, keepdims=keepdim)).astype(np.uint8 if self.dtype == np.uint8 else bool)", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
+         reference="np.asarray(np.all(self, axis=dim, keepdims=keepdim))" + _BYTE,
+         samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
          doc="Whether all elements are non-zero.")
 operator("any(Tensor self, Dims? dim=None, bool keepdim=False)", native(_any),
-         reference="np.asarray(np.any(self, axis=dim, keepdims=keepdim)).astype(np.uint8 if self.dtype == np.uint8 else bool)", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
+         reference="np.asarray(np.any(self, axis=dim, keepdims=keepdim))" + _BYTE,
+         samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
          doc="Whether any element is non-zero.")
 composite("count_nonzero(Tensor self, Dims? dim=None)", lambda self, dim: sum_(self != 0, dim),
           reference="np.count_nonzero(self, axis=dim)", doc="How many elements are not zero.",

@@ -149,5 +149,3 @@ def _in_float(self, out, dim):
         return self, out, None
     wide = to(self, dtype_of(TG_F32))
     return wide, handle("logcumsumexp")(wide, dim), self.dtype
-
-

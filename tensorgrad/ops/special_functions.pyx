@@ -50,7 +50,8 @@ elementwise(<size_t>&tg_k_i1, "special_i1(Tensor self)", to_float=True, method=F
             partials={"self": lambda self, out: where(self == 0, 0.5, i0(self) - out / _nonzero(self))}, domain=(0.2, 3.0),
             doc="The modified Bessel function of the first kind of order 1.")
 elementwise(<size_t>&tg_k_i1e, "special_i1e(Tensor self)", to_float=True, method=False, inplace=False,
-            partials={"self": lambda self, out: where(self == 0, 0.5, i0e(self) - out * (sign(self) + 1 / _nonzero(self)))}, domain=(0.2, 3.0),
+            partials={"self": lambda self, out: where(self == 0, 0.5, i0e(self) - out * (sign(self) + 1 / _nonzero(self)))},
+            domain=(0.2, 3.0),
             doc="``exp(-|x|) I1(x)``.")
 elementwise(<size_t>&tg_k_j0, "special_bessel_j0(Tensor self)", to_float=True, method=False, inplace=False,
             partials={"self": lambda self: -j1(self)}, doc="The Bessel function of the first kind of order 0.")

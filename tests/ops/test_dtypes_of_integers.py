@@ -22,6 +22,16 @@ def test_factors_of_integers_lose_their_fractions(dtype, name, shapes, product):
     assert getattr(ones[0], name)(*ones[1:]).dtype is dtype
 
 
+def test_squares():
+    assert tg.square(tg.tensor([True, False])).tolist() == [1, 0]
+    assert tg.square(tg.tensor([True])).dtype is tg.int64
+    assert tg.square(tg.tensor([3], dtype=tg.uint8)).dtype is tg.uint8
+    x = tg.tensor([2.0, -3.0], requires_grad=True)
+    assert tg.autograd.grad((x * 1).square_().sum(), x)[0].tolist() == [4, -6]
+    with pytest.raises(RuntimeError, match="can't be cast"):
+        tg.tensor([True]).square_()
+
+
 def test_addr():
     a = tg.tensor([True, False])
     assert tg.addr(tg.tensor([[False, True]]), a, a).tolist() == [[True, True], [False, True]]
@@ -68,7 +78,8 @@ def test_arange_counts_int64_by_integers():
     assert tg.arange(1.0, 5.000001, 2.0, dtype=tg.int64).tolist() == [1, 3]
     assert tg.arange(1.0, 5.000001, 2.0, dtype=tg.int32).tolist() == [1, 3, 5]
     assert tg.arange(1.5, 4, dtype=tg.float64).tolist() == [1.5, 2.5, 3.5]
-    with pytest.raises(RuntimeError, match="step must be nonzero"):
+    assert tg.arange(1.0, 2.0, 0.5, dtype=tg.int32).tolist() == [1, 1]
+    with pytest.raises(ValueError, match="step must be nonzero"):
         tg.arange(0.0, 2.0, 0.5, dtype=tg.int64)
 
 
