@@ -36,18 +36,17 @@ cdef extern from *:
 elementwise(<size_t>&tg_k_fmax, "fmax(Tensor self, Tensor other)", inplace=False,
             partials={"self": lambda self, other: (self >= other) | isnan(other),
                       "other": lambda self, other: ~((self >= other) | isnan(other))},
-            jvp=lambda self, other, self_t, other_t: _choice((self > other) | isnan(other), self_t, other_t),
+            jvp=lambda self, other, self_t, other_t: _fmax_tangent(self, other, self_t, other_t),
             reference="np.fmax(self, other)", doc="The larger of two elements; of a number and nan the number.")
 elementwise(<size_t>&tg_k_fmin, "fmin(Tensor self, Tensor other)", inplace=False,
             partials={"self": lambda self, other: (self <= other) | isnan(other),
                       "other": lambda self, other: ~((self <= other) | isnan(other))},
-            jvp=lambda self, other, self_t, other_t: _choice((self < other) | isnan(other), self_t, other_t),
             reference="np.fmin(self, other)", doc="The smaller of two elements; of a number and nan the number.")
 
 
-def _choice(first, self_t, other_t):
-    """The tangent of the one chosen; of equal elements PyTorch takes that of `other`, whose gradient goes to `self`."""
-    return where(first, 0 if self_t is None else self_t, 0 if other_t is None else other_t)
+def _fmax_tangent(self, other, self_t, other_t):
+    """Of equal elements PyTorch takes the tangent of `other`, whose gradient goes to `self`; not so in fmin."""
+    return where((self > other) | isnan(other), 0 if self_t is None else self_t, 0 if other_t is None else other_t)
 
 
 def _one_dtype(self, values):

@@ -57,8 +57,8 @@ def test_the_tangent_of_clamp_is_that_of_what_was_chosen():
         assert forward_ad.unpack_dual(crossed).tangent.tolist() == [0] * 5
 
 
-@pytest.mark.parametrize(("name", "chosen"), [("fmax", [10, 1, 10, 1]), ("fmin", [1, 10, 10, 1])])
-def test_the_tangent_of_fmax(name, chosen):
+@pytest.mark.parametrize(("name", "chosen"), [("fmax", [10, 1, 10, 1]), ("fmin", [1, 10, 1, 1])])
+def test_the_tangents_of_fmax_and_fmin(name, chosen):
     x, y = tg.tensor([1.0, 2.0, 3.0, 4.0]), tg.tensor([2.0, 1.0, 3.0, math.nan])
     with forward_ad.dual_level():
         out = getattr(tg, name)(forward_ad.make_dual(x, tg.ones(4)), forward_ad.make_dual(y, tg.full((4,), 10.0)))
