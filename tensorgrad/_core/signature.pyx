@@ -234,7 +234,13 @@ cdef object convert(Param p, object x):
             return tuple(x)
         return NotImplemented
     if t == P_INDICES:
-        return tuple(x) if isinstance(x, (tuple, list)) else NotImplemented
+        if not isinstance(x, (tuple, list)):
+            return NotImplemented
+        x = tuple(x)
+        for item in x:
+            if item is not None and not isinstance(item, TensorBase):
+                return NotImplemented
+        return x
     if t == P_DTYPE:
         if type(x) is dtype or x is float or x is int or x is bool or x is complex:
             return as_dtype(x)

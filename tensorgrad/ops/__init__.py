@@ -17,6 +17,7 @@ from tensorgrad.ops import (
     extrema,
     indexing,
     joining,
+    least_squares,
     linalg,
     linear,
     loss,
@@ -43,6 +44,7 @@ from tensorgrad.ops import (
     strided,
     unary,
     variance,
+    vector_norm,
     vector_products,
     windows,
 )
@@ -79,7 +81,7 @@ def install_methods():
         if method == "property":
             # With a doc of its own, property does not ask for the operator's, which would be composed at every import.
             add_method(name, property(op, doc=op.overloads[0].doc))
-        elif method and " self" in op.overloads[0].signature_text.partition(",")[0]:
+        elif method and any(" self" in overload.signature_text.partition(",")[0] for overload in op.overloads):
             add_method(name, op)
 
 

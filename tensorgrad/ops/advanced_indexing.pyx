@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
 from tensorgrad._core.device cimport cpu
-from tensorgrad._core.dtype cimport TG_BOOL, TG_F32, TG_F64, TG_I64, TG_U8, dtype_of
+from tensorgrad._core.dtype cimport CAT_INT, TG_BOOL, TG_F32, TG_F64, TG_I64, TG_U8, dtype_of
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.primitives cimport SCATTER_ADD, SCATTER_SET
@@ -56,6 +56,8 @@ cdef Plan make_plan(TensorBase x, tuple indices):
     where_ = [d for d, i in enumerate(indices) if i is not None]
     if len(indices) > x.ndim:
         raise IndexError(f"too many indices for tensor of dimension {x.ndim} (got {len(indices)})")
+    if not where_:
+        raise IndexError("index: at least one of the indices must be a tensor, but there is none")
     p.n_indexed = <int>len(where_)
     p.first = where_[0]
     p.adjacent = where_[p.n_indexed - 1] - where_[0] == p.n_indexed - 1
@@ -71,7 +73,10 @@ cdef Plan make_plan(TensorBase x, tuple indices):
     linear = None
     for d, i in reversed(list(zip(where_, tensors))):
         size = x.shape[d]
-        t = i if i.dtype is dtype_of(TG_I64) else to(i, dtype_of(TG_I64))
+        t = i
+        if t.dtype.category != CAT_INT:
+            raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors (dimension {d} has one of {t.dtype.name})")
+        t = t if t.dtype.code == TG_I64 else to(t, dtype_of(TG_I64))
         if t.storage.device is not x.storage.device:
             if t.storage.device.table == NULL:
                 raise RuntimeError(f"indices should be either on cpu or on the same device as the indexed tensor ({x.storage.device}), "

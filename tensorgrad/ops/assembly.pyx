@@ -4,6 +4,7 @@ from tensorgrad._core.operator cimport Operator, handle
 import itertools
 
 from tensorgrad._core.declaration import composite
+from tensorgrad._core.dtype import names
 
 cdef Operator cat, stack, reshape, arange, where, zeros, select, slice_, diagonal, clone, unsqueeze, copy_, tensor_split
 cat, stack, reshape, arange, where, zeros = (handle(n) for n in ("cat", "stack", "reshape", "arange", "where", "zeros"))
@@ -146,7 +147,7 @@ def _unravel(indices, shape):
         raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     if any([n < 0 for n in shape]):
         raise ValueError(f"'shape' cannot have negative values, but got {tuple(shape)}")
-    found = []
+    indices, found = handle("to")(indices, names()["int64"]), []
     for n in reversed(shape):
         found.append(indices % n)
         indices = handle("floor_divide")(indices, n)
@@ -169,9 +170,19 @@ def _renorm(self, p, dim, maxnorm):
 
 
 composite("addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Number beta=1, Number alpha=1)",
-          lambda self, batch1, batch2, beta, alpha: self * beta + handle("sum")(handle("bmm")(batch1, batch2), (0,)) * alpha, inplace=True,
+          lambda self, batch1, batch2, beta, alpha: _addbmm(self, batch1, batch2, beta, alpha), inplace=True,
           samples=lambda make: [((make(2, 4), make(3, 2, 3), make(3, 3, 4)), {})], reference="self + np.sum(batch1 @ batch2, axis=0)",
           doc="``beta * self + alpha * (sum of the products of a batch of matrices)``.")
+
+
+def _addbmm(self, batch1, batch2, beta, alpha):
+    """Of integers the factors lose their fractions, as in `addmm`."""
+    product = handle("sum")(handle("bmm")(batch1, batch2), (0,), dtype=batch1.dtype)
+    if not (self.is_floating_point() or self.is_complex()):
+        beta, alpha = int(beta), int(alpha)
+    return product * alpha + (0 if beta == 0 else self * beta)
+
+
 composite("vander(Tensor x, int? N=None, bool increasing=False)", lambda x, n, increasing: _vander(x, n, increasing), method=False,
           samples=lambda make: [((make(4),), {}), ((make(3), 2, True), {})], reference="np.vander(x, N, increasing)",
           doc="The powers of the elements of a vector, a row for each.")
@@ -193,7 +204,7 @@ for _signature, _call in (("alias_copy(Tensor self)", lambda self: self), ("t_co
                           ("permute_copy(Tensor self, Dims dims)", handle("permute")),
                            ("view_copy(Tensor self, Size size)", handle("view")),
                           ("expand_copy(Tensor self, Size size)", handle("expand")), ("unsqueeze_copy(Tensor self, NewDim dim)", unsqueeze),
-                          ("squeeze_copy(Tensor self, Dims dim)", handle("squeeze")),
+                          ("squeeze_copy(Tensor self)", handle("squeeze")), ("squeeze_copy(Tensor self, Dims dim)", handle("squeeze")),
                            ("select_copy(Tensor self, Dim dim, int index)", select),
                           ("narrow_copy(Tensor self, Dim dim, int start, int length)", handle("narrow")),
                           ("diagonal_copy(Tensor self, int offset=0, Dim dim1=0, Dim dim2=1)", diagonal),

@@ -14,7 +14,7 @@ cdef Operator add, sub, mul, div, neg, pow_, log, exp, where, conj, real, maximu
 add, sub, mul, div, neg = handle("add"), handle("sub"), handle("mul"), handle("div"), handle("neg")
 pow_, log, exp, where = handle("pow"), handle("log"), handle("exp"), handle("where")
 conj, real, maximum, zeros_like = handle("conj_physical"), handle("real"), handle("maximum"), handle("zeros_like")
-cdef Operator trunc_divide, floor_divide, clamp_min, clamp_max
+cdef Operator trunc_divide, floor_divide, clamp_min, clamp_max, log1p = handle("log1p"), isinf = handle("isinf")
 trunc_divide, floor_divide = handle("_trunc_divide"), handle("floor_divide")
 clamp_min, clamp_max = handle("clamp_min"), handle("clamp_max")
 
@@ -234,12 +234,23 @@ elementwise(<size_t>&tg_k_clamp, "clamp(Tensor self, Operand min, Operand max)",
                       "min": lambda self, min, max: (self < min) & (min < max),
                       "max": lambda self, min, max: (self > max) if isinstance(max, (int, float))
                       else (self > max) * 1.0 + (max < min) * (self <= max)},
+            jvp=lambda self, min, max, self_t, min_t, max_t: _clamp_tangent(self, min, max, self_t, min_t, max_t),
             reference="np.minimum(np.maximum(self, min), max)", aliases=("clip",), ordered=True,
             doc="Each element, but no less than `min` and no more than `max`; either may be None.")
 composite("clamp(Tensor self, Operand? min=None, Operand? max=None)", lambda self, min, max: _clamp(self, min, max),
           samples=lambda make: [((make(3, 4), -0.45), {}), ((make(3, 4), None, 0.45), {}), ((make(3, 4),), {"max": make(4)})],
           reference="np.clip(self, min, max)")
 composite("clamp_(Tensor! self, Operand? min=None, Operand? max=None)", lambda self, min, max: _clamp_inplace(self, min, max))
+
+
+def _clamp_tangent(self, min, max, self_t, min_t, max_t):
+    """That of what was chosen; where the bounds have crossed, of the upper one."""
+    self_t, min_t, max_t = (0 if t is None else t for t in (self_t, min_t, max_t))
+    tangent = where(self < min, min_t, where(self > max, max_t, self_t))
+    crossed = min > max
+    if isinstance(crossed, bool):
+        return tangent * 0 if crossed else tangent
+    return where(crossed, max_t, tangent)
 
 
 def _clamp(self, min, max):
@@ -263,9 +274,23 @@ elementwise(<size_t>&tg_k_hypot, "hypot(Tensor self, Tensor other)", to_float=Tr
             partials={"self": lambda self, out: self / out, "other": lambda other, out: other / out},
             reference="np.hypot(self, other)", domain=(0.3, 2.0),
             doc="``sqrt(self^2 + other^2)``, without overflow in between.")
-elementwise(<size_t>&tg_k_logaddexp, "logaddexp(Tensor self, Tensor other)", to_float=True, inplace=False,
+elementwise(<size_t>&tg_k_logaddexp, "_logaddexp(Tensor self, Tensor other)", to_float=True, inplace=False, node="logaddexp",
             partials={"self": lambda self, out: exp(self - out), "other": lambda other, out: exp(other - out)},
-            reference="np.logaddexp(self, other)", doc="``log(exp(self) + exp(other))``, without overflow in between.")
+            reference="np.logaddexp(self, other)", internal=True, doc="`logaddexp` of real numbers.")
+composite("logaddexp(Tensor self, Tensor other)", lambda self, other: _logaddexp(self, other),
+          reference="np.log(np.exp(self * 1.0) + np.exp(other * 1.0))",
+          doc="``log(exp(self) + exp(other))``, without overflow in between.")
+
+
+def _logaddexp(self, other):
+    if not (self.is_complex() or other.is_complex()):
+        return handle("_logaddexp")(self, other)
+    a, b = real(self), real(other)
+    first = a >= b
+    top, low = where(first, self, other), where(first, other, self)
+    return top + log1p(exp(where((a == b) & isinf(a), 0, low - top)))     # the difference of infinities is nan
+
+
 elementwise(<size_t>&tg_k_copysign, "copysign(Tensor self, Operand other)", to_float=True,
             partials={"self": lambda self, out: where(self == 0, 0, out / self), "other": 0},
             reference="np.copysign(self, other)", domain=(0.3, 2.0),

@@ -3,6 +3,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core.declaration cimport native
+from tensorgrad._core.dtype cimport CAT_FLOAT
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase
 from tensorgrad.ops.shape cimport read_sizes, sizes_of, with_geometry
@@ -76,7 +77,7 @@ def _sum_to(TensorBase self, size):
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{sizes_of(self)}}}.")
     dims = list(range(shift)) + [shift + d for d in range(len(size)) if size[d] == 1 and self.shape[shift + d] != 1]
     if not dims:
-        return self
+        return sum_(self) if not len(size) and self.dtype.category < CAT_FLOAT else self
     out = sum_(self, tuple(dims), True)
     return reshape(out, tuple(size)) if shift else out
 

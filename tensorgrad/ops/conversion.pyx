@@ -86,11 +86,11 @@ cdef object _copy_into(PyObject** a):
 
 
 operator("copy_(Tensor! self, Tensor src, bool non_blocking=False)", native(_copy_into), across_devices=True,
-         vjp={"self": lambda: None, "src": lambda grad: grad},
+         vjp={"self": lambda grad: zeros_like(grad), "src": lambda grad: grad},
          jvp=lambda self, src_t: zeros_like(self) if src_t is None else expand(src_t, self.shape), function=False,
          node="copy", doc="Copy the elements of `src` into this tensor, broadcast and converted; returns this tensor.")
 operator("fill_(Tensor! self, Number value)", lambda self, value: primitives_fill(self, value),
-         vjp={"self": lambda: None}, jvp=lambda self: zeros_like(self), node="fill", function=False,
+         vjp={"self": lambda grad: zeros_like(grad)}, jvp=lambda self: zeros_like(self), node="fill", function=False,
          doc="Fill this tensor with a number.")
 composite("fill_(Tensor! self, Tensor value)", lambda self, value: _fill_with(self, value), function=False)
 
@@ -105,7 +105,7 @@ def _fill_with(self, value):
     return copy_(self, value)
 
 
-operator("zero_(Tensor! self)", lambda self: primitives_fill(self, 0), vjp={"self": lambda: None},
+operator("zero_(Tensor! self)", lambda self: primitives_fill(self, 0), vjp={"self": lambda grad: zeros_like(grad)},
          jvp=lambda self: zeros_like(self), node="zero", doc="Fill this tensor with zeros.")
 
 

@@ -241,7 +241,14 @@ def _arange(start, end, step, dtype, device, requires_grad, layout, pin_memory):
     if (step > 0 and start > end) or (step < 0 and start < end):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = isinstance(start, int) and isinstance(end, int) and isinstance(step, int)
-    count = -((start - end) // step) if whole else math.ceil((end - start) / step)
+    count = math.ceil((end - start) / step) if not whole else -((start - end) // step)
+    if dtype is not None and (<DType>dtype).category < CAT_FLOAT and not whole:
+        # integers count from and by what is left of the numbers; int64 counts so how many there are, too
+        start, step = int(start), int(step)
+        if (<DType>dtype).code == TG_I64:
+            if step == 0:
+                raise ValueError("step must be nonzero: of an int64 it is an integer")
+            count = -((start - int(end)) // step)
     x = make((count,), dtype, device, requires_grad, TG_I64 if whole else default_code())
     primitives.arange(x, start, step)
     return x
@@ -303,5 +310,8 @@ composite(f"logspace(Number start, Number end, int steps, Number base=10.0, {FAC
 
 
 def _logspace(start, end, steps, base, dtype, device, requires_grad):
+    if dtype is not None and (<DType>dtype).category < CAT_FLOAT:
+        exponents = handle("linspace")(int(start), int(end), steps, dtype=dtype_of(TG_F64), device=device)
+        return handle("to")(handle("pow")(base, exponents), dtype)
     exponents = handle("linspace")(start, end, steps, dtype=dtype, device=device)
     return handle("pow")(base, exponents).detach().requires_grad_(requires_grad)

@@ -109,6 +109,10 @@ cdef tuple _view_part(TensorBase x, object items):
                 result = slice_(result, dim, start, stop, step)
             indices.append(None)
             dim += 1
+        elif (<TensorBase>item).dtype.code in (TG_BOOL, TG_U8) and (<TensorBase>item).ndim == 0:
+            result = unsqueeze(result, dim)
+            indices.append(zeros(1 if item.item() else 0, dtype=dtype_of(TG_I64), device=device_of(x)))
+            dim += 1
         elif (<TensorBase>item).dtype.code in (TG_BOOL, TG_U8):
             indices.extend(_mask_indices(item, result, dim))
             dim += (<TensorBase>item).ndim

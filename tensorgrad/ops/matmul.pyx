@@ -11,7 +11,7 @@ from tensorgrad._core.operator cimport Operator, call2, call3, handle
 from tensorgrad._core.primitives cimport expand_to
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dispatch cimport invoke
-from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX
+from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT
 from tensorgrad._core.types cimport CONTIGUOUS, REQUIRES_GRAD, TensorBase, empty, new_tensor
 
 from math import prod
@@ -121,6 +121,8 @@ cdef TensorBase product_plus(TensorBase x, TensorBase a, TensorBase b, object be
         shape[d] = a.shape[d]
     shape[n - 1] = b.shape[n - 1]
     out = empty(n, shape, a.dtype, a.storage.device)
+    if a.dtype.category < CAT_FLOAT:    # the factors are of the tensors' dtype
+        beta, alpha = int(beta), int(alpha)
     if beta == 1 and alpha == 1:
         primitives.copy(out, expand_checked(x, n, shape))
         primitives.matmul(out, a, b, 1.0)
@@ -252,6 +254,9 @@ operator("mm(Tensor self, Tensor mat2)", native(_mm), batch=_mm_batch,
     """)
 
 
+_PLUS = "np.asarray(beta).astype(self.dtype) * self + np.asarray(alpha).astype(self.dtype) * "
+
+
 def _addmm(TensorBase self, TensorBase mat1, TensorBase mat2, beta, alpha):
     if mat1.ndim != 2 or mat2.ndim != 2:
         raise RuntimeError(f"mat1 and mat2 must be matrices, got {mat1.ndim}-D and {mat2.ndim}-D tensors" if mat1.ndim != 2
@@ -267,7 +272,7 @@ operator("addmm(Tensor self, Tensor mat1, Tensor mat2, *, Number beta=1, Number 
               "mat2": lambda grad, mat1, alpha: _times(mm(_adjoint(mat1), grad), alpha)},
          jvp=lambda self_t, mat1, mat2, mat1_t, mat2_t, beta, alpha:
          _plus_tangent(self_t, _product_tangent(mm, mat1, mat2, mat1_t, mat2_t), beta, alpha),
-         reference="beta * self + alpha * (mat1 @ mat2)",
+         reference=_PLUS + "(mat1 @ mat2)",
          samples=lambda make: [((make(2, 4), make(2, 3), make(3, 4)), {}),
                                ((make(4), make(2, 3), make(3, 4)), {"beta": 0.5, "alpha": 2.0})],
          doc="``beta * self + alpha * (mat1 @ mat2)``, in one product.")
@@ -343,7 +348,7 @@ operator("baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Number beta=1, N
               "batch2": lambda grad, batch1, alpha: _times(bmm(_adjoint(batch1), grad), alpha)},
          jvp=lambda self_t, batch1, batch2, batch1_t, batch2_t, beta, alpha:
          _plus_tangent(self_t, _product_tangent(bmm, batch1, batch2, batch1_t, batch2_t), beta, alpha),
-         reference="beta * self + alpha * (batch1 @ batch2)",
+         reference=_PLUS + "(batch1 @ batch2)",
          samples=lambda make: [((make(2, 2, 4), make(2, 2, 3), make(2, 3, 4)), {}),
                                ((make(4), make(2, 2, 3), make(2, 3, 4)), {"beta": 0.5, "alpha": 2.0})],
          doc="``beta * self + alpha * bmm(batch1, batch2)``.")

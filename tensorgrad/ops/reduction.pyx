@@ -3,7 +3,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
-from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_I64, default_code, dtype_of
+from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, default_code, dtype_of
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.operator cimport Operator, call2, handle
@@ -195,7 +195,8 @@ operator("prod(Tensor self, Dim? dim=None, bool keepdim=False, *, DType? dtype=N
 cdef TensorBase truth(int op, PyObject** a):
     cdef bint gone[64]
     mark_dims(<TensorBase>a[0], <object>a[1], gone)
-    return reduced(op, <TensorBase>a[0], gone, <object>a[2], TG_BOOL)
+    # a uint8 stays one: it was PyTorch's bool once
+    return cast(reduced(op, <TensorBase>a[0], gone, <object>a[2], TG_BOOL), TG_U8 if (<TensorBase>a[0]).dtype.code == TG_U8 else TG_BOOL)
 
 
 cdef object _all(PyObject** a):
@@ -206,11 +207,14 @@ cdef object _any(PyObject** a):
     return truth(REDUCE_ANY, a)
 
 
+_BYTE = ".astype(np.uint8 if self.dtype == np.uint8 else bool)"
 operator("all(Tensor self, Dims? dim=None, bool keepdim=False)", native(_all),
-         reference="np.all(self, axis=dim, keepdims=keepdim)", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
+         reference="np.asarray(np.all(self, axis=dim, keepdims=keepdim))" + _BYTE,
+         samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
          doc="Whether all elements are non-zero.")
 operator("any(Tensor self, Dims? dim=None, bool keepdim=False)", native(_any),
-         reference="np.any(self, axis=dim, keepdims=keepdim)", samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
+         reference="np.asarray(np.any(self, axis=dim, keepdims=keepdim))" + _BYTE,
+         samples=lambda make: [((make(2, 3),), {}), ((make(2, 3), 1), {})],
          doc="Whether any element is non-zero.")
 composite("count_nonzero(Tensor self, Dims? dim=None)", lambda self, dim: sum_(self != 0, dim),
           reference="np.count_nonzero(self, axis=dim)", doc="How many elements are not zero.",
@@ -261,44 +265,13 @@ composite("norm(Tensor self, Any p='fro', Dims? dim=None, bool keepdim=False, DT
 def _norm(self, p, dim, keepdim):
     if not (self.is_floating_point() or self.is_complex()):
         raise RuntimeError(f"norm(): the desired output dtype should be either floating point or complex. Got {_title(self)} instead.")
-    if p is None or p == "fro" or p == 2:
-        return handle("_norm2")(self, dim, keepdim)
+    if p is None or p == "fro":
+        p = 2
     if p == "nuc":
         return handle("linalg_matrix_norm")(self, "nuc", dim, keepdim)
     if isinstance(p, str):
         raise RuntimeError(f"norm(): the order '{p}' is not supported; use a number or 'fro'")
-    size = self.abs()
-    if p == math.inf:
-        return amax(size, dim or (), keepdim)
-    if p == -math.inf:
-        return handle("amin")(size, dim or (), keepdim)
-    if p == 0:
-        return to(sum_(self != 0, dim, keepdim), size.dtype)
-    if p == 1:
-        return sum_(size, dim, keepdim)
-    return sum_(size.pow(p), dim, keepdim).pow(1.0 / p)
-
-
-def _norm2(TensorBase self, dim, bint keepdim):
-    square = self.abs().square() if self.dtype.category == CAT_COMPLEX else handle("square")(self)
-    return sum_(square, dim, keepdim).sqrt()
-
-
-def _norm2_vjp(grad, self, out, dim, keepdim):
-    """x / |x|, and 0 where the norm is 0."""
-    out = _spread(out, dim, keepdim, self.ndim)
-    return where(out == 0, 0, self / out) * _spread(grad, dim, keepdim, self.ndim)
-
-
-def _norm2_jvp(self, self_t, out, dim, keepdim):
-    part = real(self_t * conj(self)) if self.is_complex() else self_t * self
-    return where(out == 0, 0, sum_(part, dim, keepdim) / out)
-
-
-operator("_norm2(Tensor self, Dims? dim=None, bool keepdim=False)", _norm2, vjp={"self": _norm2_vjp}, jvp=_norm2_jvp,
-         node="linalg_vector_norm", internal=True,
-         reference="np.sqrt(np.sum(np.abs(self) ** 2.0, axis=dim, keepdims=keepdim))",
-         samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 1), {})], doc="The Euclidean norm.")
+    return handle("_vector_norm")(self, p, dim, keepdim)
 
 
 # ---- log-sum-exp --------------------------------------------------------------------------------------------------
@@ -314,7 +287,13 @@ def _logsumexp(TensorBase self, dim, bint keepdim):
 operator("logsumexp(Tensor self, Dims dim, bool keepdim=False)", _logsumexp,
          vjp={"self": lambda grad, self, out, dim, keepdim: _spread(grad, dim, keepdim, self.ndim)
               * conj(exp(self - _spread(out, dim, keepdim, self.ndim)))},
-         jvp=lambda self, self_t, out, dim, keepdim: sum_(self_t * exp(self - _spread(out, dim, keepdim, self.ndim)), dim, keepdim),
+         jvp=lambda self, self_t, dim, keepdim: _logsumexp_jvp(self, self_t, dim, keepdim),
          reference="np.log(np.sum(np.exp(self), axis=dim, keepdims=keepdim))", varargs=False,
          samples=lambda make: [((make(2, 3), 1), {}), ((make(3, 2), (0, 1), True), {})],
          doc="``log(sum(exp(x)))`` over the named dimensions, without overflow in between.")
+
+
+def _logsumexp_jvp(self, self_t, dim, keepdim):
+    """A mean of the tangents. The weights are not exp(x - out): of large complex elements `out` has lost the phase's last digits."""
+    weights = exp(self - amax(real(self) if self.is_complex() else self, dim or (), True)) if self.numel() else exp(self)
+    return sum_(self_t * weights, dim, keepdim) / sum_(weights, dim, keepdim)

@@ -1,16 +1,19 @@
 """Sums and products up to each element of a dimension."""
 from tensorgrad._core cimport primitives
-from tensorgrad._core.dtype cimport CAT_FLOAT, TG_I64
+from tensorgrad._core.dtype cimport CAT_FLOAT, TG_F32, TG_I64, dtype_of
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.primitives cimport REDUCE_PROD, REDUCE_SUM
 from tensorgrad._core.types cimport TensorBase, empty
 from tensorgrad.ops.reduction cimport cast
 
+import math
+
 from tensorgrad._core.declaration import operator
 
-cdef Operator sum_, amax, zeros_like, cumsum, flip, exp, conj, movedim, cumprod, full_like, clone
-sum_, amax, zeros_like, cumsum, flip, exp = (handle(n) for n in ("sum", "amax", "zeros_like", "cumsum", "flip", "exp"))
+cdef Operator sum_, zeros_like, cumsum, flip, exp, conj, movedim, cumprod, full_like, clone, real, to, where
+sum_, zeros_like, cumsum, flip, exp, real = (handle(n) for n in ("sum", "zeros_like", "cumsum", "flip", "exp", "real"))
+to, where = handle("to"), handle("where")
 conj, movedim, cumprod, full_like, clone = (handle(n) for n in ("conj_physical", "movedim", "cumprod", "full_like", "clone"))
 
 
@@ -108,15 +111,41 @@ operator("logcumsumexp(Tensor self, Dim dim)", _logcumsumexp,
          doc="``log(cumsum(exp(x)))`` along a dimension, without overflow in between.")
 
 
+def _decay(a, b):
+    """exp(a - b) for what has been added up to `a` of what has been added up to `b`: at most 1, where elements are real."""
+    return exp(where((real(b) if b.is_complex() else b) == -math.inf, 0, a - b))
+
+
 def _logcumsumexp_vjp(grad, self, out, dim):
+    """exp(x_i - out_i) S_i, where S_i = g_i + exp(out_i - out_(i+1)) S_(i+1) is scanned by doubling. No factor overflows."""
     if self.ndim == 0:
         return grad
-    top = amax(self, (dim,), True)
-    return exp(self - top) * _reverse_cumsum(grad * exp(top - out), dim)
+    self, out, half = _in_float(self, out, dim)
+    n, step, total, cat = self.size(dim), 1, to(grad, self.dtype), handle("cat")
+    while step < n:
+        factor = conj(_decay(out.narrow(dim, 0, n - step), out.narrow(dim, step, n - step)))
+        total = cat((total.narrow(dim, 0, n - step) + factor * total.narrow(dim, step, n - step), total.narrow(dim, n - step, step)), dim)
+        step *= 2
+    total = conj(_decay(self, out)) * total
+    return to(total, half) if half is not None else total
 
 
 def _logcumsumexp_jvp(self, self_t, out, dim):
+    """T_j = exp(x_j - out_j) t_j + exp(out_(j-1) - out_j) T_(j-1), scanned by doubling."""
     if self.ndim == 0:
         return self_t
-    top = amax(self, (dim,), True)
-    return cumsum(self_t * exp(self - top), dim) * exp(top - out)
+    self, out, half = _in_float(self, out, dim)
+    n, step, total, cat = self.size(dim), 1, _decay(self, out) * to(self_t, self.dtype), handle("cat")
+    while step < n:
+        factor = _decay(out.narrow(dim, 0, n - step), out.narrow(dim, step, n - step))
+        total = cat((total.narrow(dim, 0, step), total.narrow(dim, step, n - step) + factor * total.narrow(dim, 0, n - step)), dim)
+        step *= 2
+    return to(total, half) if half is not None else total
+
+
+def _in_float(self, out, dim):
+    """Differences of halves have no digits left where the halves are large: they are taken of floats."""
+    if self.dtype.itemsize > 2:
+        return self, out, None
+    wide = to(self, dtype_of(TG_F32))
+    return wide, handle("logcumsumexp")(wide, dim), self.dtype

@@ -292,7 +292,8 @@ composite("index_add(Tensor self, Dim dim, Tensor index, Tensor source, *, Numbe
 
 def _index_add(self, dim, index, source, alpha):
     if self.ndim == 0:
-        return self + sum_(source) * alpha
+        total = sum_(source, dtype=self.dtype)
+        return self + (total if alpha == 1 else total * alpha)
     return scatter_add(self, dim, _wide_index(index, source, dim), source if alpha == 1 else source * alpha)
 
 
@@ -310,13 +311,21 @@ composite("index_fill(Tensor self, Dim dim, Tensor index, Tensor value)",
 def _index_fill_from(self, dim, index, value):
     if value.ndim:
         raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
-    wide = _wide_index(index, index_select(self, dim, index), dim) if self.ndim else reshape(index, ())
-    return scatter(self, dim, wide, expand(to(value, self.dtype), tuple(wide.shape)))
+    # by a mask, since the gradient of the value is that of each place once, however often its index stands there
+    if self.ndim == 0:
+        return where(reshape(index, ()) == reshape(index, ()), to(value, self.dtype), self)
+    places = zeros(self.size(dim), dtype=dtype_of(TG_I64), device=self.device)
+    hit = handle("index_fill")(places, 0, index, 1) != 0
+    return where(reshape(hit, (-1,) + (1,) * (self.ndim - dim - 1)), to(value, self.dtype), self)
+
+
+def _index_fill(self, dim, index, value):
+    index = where(index < 0, index + (self.size(dim) if self.ndim else 1), index)       # counted from the end
+    return scatter(self, dim, _wide_index(index, index_select(self, dim, index), dim) if self.ndim else reshape(index, ()), value)
 
 
 composite("index_fill(Tensor self, Dim dim, Tensor index, Number value)",
-          lambda self, dim, index, value: scatter(
-              self, dim, _wide_index(index, index_select(self, dim, index), dim) if self.ndim else reshape(index, ()), value),
+          lambda self, dim, index, value: _index_fill(self, dim, index, value),
           inplace=True, doc="A copy with a number written at the indices of one dimension.",
           samples=lambda make: [((make(3, 4), 1, make(2, integer=4), 2), {})])
 composite("take(Tensor self, Tensor index)", lambda self, index: getitem(reshape(self, (-1,)), index), reference="np.take(self, index)",

@@ -37,9 +37,13 @@ elementwise(<size_t>&tg_k_polygamma, "_polygamma(Tensor self, Number n)", to_flo
             partials={"self": lambda self, n: polygamma(self, n + 1)}, domain=(0.3, 4.0), internal=True, inplace=False,
             samples=lambda make: [((make(3, low=0.3, high=4.0), 1), {}), ((make(3, low=0.3, high=4.0), 2), {})],
             doc="The n-th derivative of `digamma`.", node="polygamma")
-composite("polygamma(int n, Tensor self)", lambda n, self: _polygamma(n, self), method=False,
+composite("polygamma(int n, Tensor self)", lambda n, self: _polygamma(n, self),
           doc="The n-th derivative of `digamma`; digamma itself for n = 0.",
           samples=lambda make: [((1, make(3, low=0.5, high=3)), {}), ((2, make(3, low=0.5, high=3)), {})])
+
+
+composite("polygamma(Tensor self, int n)", lambda self, n: _polygamma(n, self), inplace=True,
+          samples=lambda make: [((make(3, low=0.5, high=3), 1), {})])
 
 
 def _polygamma(n, self):

@@ -35,21 +35,28 @@ cdef extern from *:
     const tg_kernel tg_k_i0, tg_k_i0e, tg_k_i1, tg_k_i1e, tg_k_j0, tg_k_j1, tg_k_y0, tg_k_y1
     const tg_kernel tg_k_erfcx, tg_k_ndtr, tg_k_ndtri, tg_k_log_ndtr, tg_k_entr, tg_k_zeta
 
+
+def _nonzero(x):
+    """What may be divided by where another branch has 0: 0 / 0 would be nan in the derivative of the branch that is not taken too."""
+    return where(x == 0, 1, x)
+
+
 elementwise(<size_t>&tg_k_i0, "i0(Tensor self)", to_float=True, partials={"self": lambda self: i1(self)}, reference="np.i0(self)",
             aliases=("special_i0",), doc="The modified Bessel function of the first kind of order 0.")
 elementwise(<size_t>&tg_k_i0e, "special_i0e(Tensor self)", to_float=True, method=False, inplace=False,
             partials={"self": lambda self, out: i1e(self) - sign(self) * out},
             reference="np.i0(self) * np.exp(-np.abs(self * 1.0))", doc="``exp(-|x|) I0(x)``.")
 elementwise(<size_t>&tg_k_i1, "special_i1(Tensor self)", to_float=True, method=False, inplace=False,
-            partials={"self": lambda self, out: where(self == 0, 0.5, i0(self) - out / self)}, domain=(0.2, 3.0),
+            partials={"self": lambda self, out: where(self == 0, 0.5, i0(self) - out / _nonzero(self))}, domain=(0.2, 3.0),
             doc="The modified Bessel function of the first kind of order 1.")
 elementwise(<size_t>&tg_k_i1e, "special_i1e(Tensor self)", to_float=True, method=False, inplace=False,
-            partials={"self": lambda self, out: where(self == 0, 0.5, i0e(self) - out * (sign(self) + 1 / self))}, domain=(0.2, 3.0),
+            partials={"self": lambda self, out: where(self == 0, 0.5, i0e(self) - out * (sign(self) + 1 / _nonzero(self)))},
+            domain=(0.2, 3.0),
             doc="``exp(-|x|) I1(x)``.")
 elementwise(<size_t>&tg_k_j0, "special_bessel_j0(Tensor self)", to_float=True, method=False, inplace=False,
             partials={"self": lambda self: -j1(self)}, doc="The Bessel function of the first kind of order 0.")
 elementwise(<size_t>&tg_k_j1, "special_bessel_j1(Tensor self)", to_float=True, method=False, inplace=False,
-            partials={"self": lambda self, out: where(self == 0, 0.5, j0(self) - out / self)}, domain=(0.2, 3.0),
+            partials={"self": lambda self, out: where(self == 0, 0.5, j0(self) - out / _nonzero(self))}, domain=(0.2, 3.0),
             doc="The Bessel function of the first kind of order 1.")
 elementwise(<size_t>&tg_k_y0, "special_bessel_y0(Tensor self)", to_float=True, method=False, inplace=False, domain=(0.2, 3.0),
             partials={"self": lambda self: -handle("special_bessel_y1")(self)}, doc="The Bessel function of the second kind of order 0.")

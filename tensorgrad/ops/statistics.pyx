@@ -162,6 +162,8 @@ def _histc(self, bins, low, high):
         raise RuntimeError(f"range of [{low}, {high}] is not finite")
     if low > high:
         raise RuntimeError("max must be larger than min")
+    # the ends are numbers of the dtype: a half has few of them
+    low, high = handle("scalar_tensor")(low, dtype=self.dtype).item(), handle("scalar_tensor")(high, dtype=self.dtype).item()
     x = reshape(self, (-1,))
     x = x[(x >= low) & (x <= high)]
     place = to((x - low) * (bins / (high - low)), dtype_of(TG_I64)).clamp(max=bins - 1)
@@ -354,7 +356,9 @@ def _cdist(x1, x2, p):
         raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.size(-1)} X2: {x2.size(-1)}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
-    return norm(unsqueeze(x1, -2) - unsqueeze(x2, -3), p, -1)
+    apart = unsqueeze(x1, -2) - unsqueeze(x2, -3)
+    # of order 0: what differs is counted, with a gradient that is zero
+    return norm(apart, p, -1) if p else sum_(apart.sgn().abs(), (-1,))
 
 
 def _pdist(self, p):

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport primitives
 from tensorgrad._core.declaration cimport native
+from tensorgrad._core.dtype cimport CAT_FLOAT
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, empty, new_tensor
 from tensorgrad.ops.matmul cimport check_operands, product_plus, shaped, sizes_of, view2
@@ -145,7 +146,7 @@ operator("addmv(Tensor self, Tensor mat, Tensor vec, *, Number beta=1, Number al
               "vec": lambda grad, mat, alpha: _times(mv(_adjoint(mat), grad), alpha)},
          jvp=lambda self_t, mat, vec, mat_t, vec_t, beta, alpha:
          _plus_tangent(self_t, _product_tangent(mv, mat, vec, mat_t, vec_t), beta, alpha),
-         reference="beta * self + alpha * (mat @ vec)",
+         reference="np.asarray(beta).astype(self.dtype) * self + np.asarray(alpha).astype(self.dtype) * (mat @ vec)",
          samples=lambda make: [((make(2), make(2, 3), make(3)), {}), ((make(2), make(2, 3), make(3)), {"beta": 0.5, "alpha": 2.0})],
          doc="``beta * self + alpha * (mat @ vec)``.")
 
@@ -154,7 +155,14 @@ def _addr(self, vec1, vec2, beta, alpha):
     if vec1.ndim != 1 or vec2.ndim != 1:
         raise RuntimeError(f"addr: Expected 1-D argument vec1, but got {vec1.ndim}-D" if vec1.ndim != 1
                            else f"addr: Expected 1-D argument vec2, but got {vec2.ndim}-D")
+    if vec1.dtype is vec2.dtype is self.dtype and vec1.dtype.name == "bool":
+        product = handle("logical_and")(unsqueeze(vec1, 1), vec2)
+        kept = expand(self, product.shape)
+        return product & bool(alpha) | kept & bool(beta)
     check_operands(vec1, vec2, "addr")
+    for name, factor in (("beta", beta), ("alpha", alpha)):
+        if (<TensorBase>vec1).dtype.category < CAT_FLOAT and isinstance(factor, (float, complex)):
+            raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
     return plus(expand(self, (vec1.shape[0], vec2.shape[0])), outer(vec1, vec2), beta, alpha)
 
 
@@ -165,6 +173,6 @@ operator("addr(Tensor self, Tensor vec1, Tensor vec2, *, Number beta=1, Number a
               "vec2": lambda grad, vec1, alpha: _times(mv(transpose(grad, 0, 1), _conj(vec1)), alpha)},
          jvp=lambda self_t, vec1, vec2, vec1_t, vec2_t, beta, alpha:
          _plus_tangent(self_t, _product_tangent(outer, vec1, vec2, vec1_t, vec2_t), beta, alpha),
-         reference="beta * self + alpha * np.outer(vec1, vec2)",
-         samples=lambda make: [((make(2, 3), make(2), make(3)), {}), ((make(3), make(2), make(3)), {"beta": 0.5, "alpha": 2.0})],
+         reference="(beta * self + alpha * np.outer(vec1, vec2)).astype(self.dtype)",
+         samples=lambda make: [((make(2, 3), make(2), make(3)), {}), ((make(3), make(2), make(3)), {"beta": 3, "alpha": 2})],
          doc="``beta * self + alpha * outer(vec1, vec2)``.")

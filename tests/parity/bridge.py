@@ -48,6 +48,8 @@ def dtype_name(dtype):
 def _array(tensor):
     """The values of a tensor of either library; bfloat16 as the float32 that it is the upper half of."""
     tensor = tensor.detach()
+    if isinstance(tensor, torch.Tensor) and torch._is_zerotensor(tensor):
+        tensor = torch.zeros(tensor.shape, dtype=tensor.dtype)
     if dtype_name(tensor.dtype) == "bfloat16":
         tensor = tensor.float()
     return np.array(tensor.resolve_conj().resolve_neg().numpy())
