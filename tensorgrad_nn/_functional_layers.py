@@ -359,6 +359,11 @@ def embedding(
         raise NotImplementedError("embedding: sparse gradients are not supported: leave sparse=False")
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
+    if input.dtype not in (tensorgrad.int64, tensorgrad.int32):
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+            f"{input.type()} instead (while checking arguments for embedding)"
+        )
     if padding_idx is not None:
         if not -weight.shape[0] <= padding_idx < weight.shape[0]:
             raise AssertionError("Padding_idx must be within num_embeddings")
@@ -491,7 +496,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
 
 def _resample(x: Tensor, dim: int, size: int, scale: float | None, mode: str, align_corners: bool) -> Tensor:
-    """Resample one dimension: each output is a weighted sum of a few inputs."""
+    """Resample one dimension: each output is a weighted sum of a few inputs. Bytes are rounded after each dimension."""
     length = x.shape[dim]
     place = tensorgrad.arange(size, device=x.device, dtype=tensorgrad.float64)
     if mode.startswith("nearest"):
@@ -512,13 +517,16 @@ def _resample(x: Tensor, dim: int, size: int, scale: float | None, mode: str, al
         near = [((a + 2) * d - (a + 3)) * d * d + 1 for d in (t, 1 - t)]
         far = [((a * d - 5 * a) * d + 8 * a) * d - 4 * a for d in (t + 1, 2 - t)]
         taps, weights = [-1, 0, 1, 2], [far[0], near[0], near[1], far[1]]
+    dtype = x.dtype
+    x = x.to(tensorgrad.float32) if dtype is tensorgrad.uint8 else x
     shape = [1] * x.ndim
     shape[dim] = size
     terms = []
     for tap, weight in zip(taps, weights, strict=True):
         index = (left + tap).clamp(0, length - 1).to(tensorgrad.int64)
         terms.append(x.index_select(dim, index) * weight.to(x.dtype).reshape(shape))
-    return sum(terms[1:], terms[0])
+    result = sum(terms[1:], terms[0])
+    return result if dtype is x.dtype else (result + 0.5).floor().clamp(0, 255).to(dtype)
 
 
 def interpolate(

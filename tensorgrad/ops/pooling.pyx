@@ -8,7 +8,7 @@ from libc.stdlib cimport free, malloc
 
 from tensorgrad._core cimport fused
 from tensorgrad._core.device cimport TG_BAD_INDEX, cpu
-from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BF16, TG_F16, TG_F32, TG_F64, TG_I64, dtype_of
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_BOOL, TG_F16, TG_F32, TG_F64, TG_I64, dtype_of
 from tensorgrad._core.fused cimport tg_windows
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, empty
@@ -115,8 +115,8 @@ cdef TensorBase _new(TensorBase x, Windows w, tuple last, dtype):
     return empty(x.ndim, shape, dtype, x.storage.device)
 
 
-cdef int _refuse(TensorBase x, str name) except -1:
-    if x.dtype.category != CAT_FLOAT:
+cdef int _refuse(TensorBase x, str name, bint refused) except -1:
+    if x.dtype.category != CAT_FLOAT and refused:
         raise NotImplementedError(f"\"{name}\" not implemented for '{spoken(x)}'")
     return 0
 
@@ -148,12 +148,12 @@ def _max_pool(TensorBase self, Windows windows not None):
     cdef char* i
     cdef int64_t* where
     cdef int status
-    _refuse(self, "max_pool")
+    _refuse(self, "max_pool", self.dtype.category == CAT_COMPLEX or self.dtype.code == TG_BOOL)
     _check_last(self, windows.sizes, "max_pool")
     if _is_half(self):
         values, where_ = _max_pool(to(self, dtype_of(TG_F32)), windows)
         return to(values, self.dtype), where_
-    if fused.fused_of(self) == NULL:
+    if fused.fused_of(self) == NULL or self.dtype.category != CAT_FLOAT:
         return _max_of_others(self, windows)
     x = fused.packed(self)
     out, indices = _new(x, windows, windows.out, x.dtype), _new(x, windows, windows.out, dtype_of(TG_I64))
@@ -261,11 +261,11 @@ def _mean_by(TensorBase self, Windows windows not None, bint backward):
     cdef char* o
     cdef char* i
     cdef int status
-    _refuse(self, "avg_pool")
+    _refuse(self, "avg_pool", backward or self.dtype.code != TG_I64)
     _check_last(self, windows.out if backward else windows.sizes, "avg_pool")
     if _is_half(self):
         return to(_mean_by(to(self, dtype_of(TG_F32)), windows, backward), self.dtype)
-    if fused.fused_of(self) == NULL:
+    if fused.fused_of(self) == NULL or self.dtype.code == TG_I64:
         return _mean_of_others(self, windows, backward)
     x = fused.packed(self)
     out = _new(x, windows, windows.sizes if backward else windows.out, x.dtype)
@@ -281,16 +281,22 @@ def _mean_by(TensorBase self, Windows windows not None, bint backward):
 
 def _mean_of_others(x, Windows windows, backward):
     """A mean over a box is a mean along each of its dimensions: products with matrices that hold the shares."""
-    n = len(windows.sizes)
+    n, integers = len(windows.sizes), (<TensorBase>x).dtype.code == TG_I64
+    divisor_of = 1 if windows.override is None else windows.override
     for d in range(n):
         size, table = windows.sizes[d], windows.table[d]
         rows = [[0.0] * size for _ in table]
         for row, (start, count, divisor) in zip(rows, table):
             for k in range(count):
-                row[start + k * windows.step[d]] = 1.0 if windows.override is not None else 1.0 / divisor
+                row[start + k * windows.step[d]] = 1.0 if windows.override is not None or integers else 1.0 / divisor
         shares = to(_tensor_of([share for row in rows for share in row], TG_F64, x), x.dtype).reshape(len(table), size)
+        if integers and windows.override is None:
+            divisors = _tensor_of([divisor for _, _, divisor in table], TG_I64, x)
+            divisor_of = divisor_of * divisors.reshape((-1,) + (1,) * (n - 1 - d))
         axis = x.ndim - n + d
         x = movedim(matmul(movedim(x, axis, -1), shares if backward else shares.t()), -1, axis)
+    if integers:        # the whole sum is divided, towards zero
+        return handle("div")(x, divisor_of, rounding_mode="trunc")
     return x if windows.override is None else x / windows.override
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tensorgrad
+import tensorgrad_nn
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed (tox -e parity installs it)")
 
@@ -89,6 +90,8 @@ def to_tensorgrad(value, memo=None):
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, dict):
         return {key: to_tensorgrad(item, memo) for key, item in value.items()}
+    if isinstance(value, torch.nn.PairwiseDistance):
+        return tensorgrad_nn.PairwiseDistance(value.norm, value.eps, value.keepdim)
     if isinstance(value, slice):
         return slice(*(to_tensorgrad(item, memo) for item in (value.start, value.stop, value.step)))
     return value
