@@ -496,7 +496,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
 
 def _resample(x: Tensor, dim: int, size: int, scale: float | None, mode: str, align_corners: bool) -> Tensor:
-    """Resample one dimension: each output is a weighted sum of a few inputs. Bytes are rounded after each dimension."""
+    """Resample one dimension: each output is a weighted sum of a few inputs."""
     length = x.shape[dim]
     place = tensorgrad.arange(size, device=x.device, dtype=tensorgrad.float64)
     if mode.startswith("nearest"):
@@ -517,16 +517,31 @@ def _resample(x: Tensor, dim: int, size: int, scale: float | None, mode: str, al
         near = [((a + 2) * d - (a + 3)) * d * d + 1 for d in (t, 1 - t)]
         far = [((a * d - 5 * a) * d + 8 * a) * d - 4 * a for d in (t + 1, 2 - t)]
         taps, weights = [-1, 0, 1, 2], [far[0], near[0], near[1], far[1]]
-    dtype = x.dtype
-    x = x.to(tensorgrad.float32) if dtype is tensorgrad.uint8 else x
+    places = [(left + tap).clamp(0, length - 1).to(tensorgrad.int64) for tap in taps]
+    if x.dtype is tensorgrad.uint8:
+        return _resample_bytes(x, dim, places, weights)
     shape = [1] * x.ndim
     shape[dim] = size
     terms = []
-    for tap, weight in zip(taps, weights, strict=True):
-        index = (left + tap).clamp(0, length - 1).to(tensorgrad.int64)
+    for index, weight in zip(places, weights, strict=True):
         terms.append(x.index_select(dim, index) * weight.to(x.dtype).reshape(shape))
-    result = sum(terms[1:], terms[0])
-    return result if dtype is x.dtype else (result + 0.5).floor().clamp(0, 255).to(dtype)
+    return sum(terms[1:], terms[0])
+
+
+def _resample_bytes(x: Tensor, dim: int, places: list[Tensor], weights: list[Tensor]) -> Tensor:
+    """The weighted sum with weights in units of 2^-precision, the finest that 16 bits hold, as Pillow and PyTorch do."""
+    largest = max(float(weight.max()) for weight in weights) if weights[0].numel() else 0.0
+    precision = 0
+    while precision < 22 and int(0.5 + largest * (1 << (precision + 1))) < 1 << 15:
+        precision += 1
+    shape = [1] * x.ndim
+    shape[dim] = -1
+    total = tensorgrad.full((1,), 1 << (precision - 1) if precision else 0, dtype=tensorgrad.int32, device=x.device)
+    for index, weight in zip(places, weights, strict=True):
+        scaled = weight * (1 << precision)
+        scaled = tensorgrad.where(scaled < 0, scaled - 0.5, scaled + 0.5).trunc().to(tensorgrad.int32)
+        total = total + x.index_select(dim, index).to(tensorgrad.int32) * scaled.reshape(shape)
+    return (total >> precision).clamp(0, 255).to(tensorgrad.uint8)
 
 
 def interpolate(
@@ -592,7 +607,7 @@ def interpolate(
     if mode == "area":
         return getattr(tensorgrad, f"adaptive_avg_pool{n}d")(input, tuple(sizes))
     kind = "cubic" if mode == "bicubic" else "linear" if mode in linear else mode
-    for d in range(n):
+    for d in reversed(range(n)) if input.dtype is tensorgrad.uint8 else range(n):  # bytes round after each dimension
         input = _resample(input, 2 + d, sizes[d], scales[d], kind, bool(align_corners))
     return input
 

@@ -310,12 +310,12 @@ def multi_margin_loss(
             "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). "
             f"Expected target size [{x.shape[0]}], but got {list(target.shape)}. Input has shape {list(input.shape)}."
         )
-    if target.dtype is not tensorgrad.int64:
-        raise RuntimeError(f"expected scalar type Long but found {_scalar_type(target)} (multi_margin_loss: the target)")
     if weight is not None and weight.numel() != x.shape[1]:
         raise RuntimeError(
             f"inconsistent weight size, expected {x.shape[1]} but got {list(weight.shape)} (multi_margin_loss)"
         )
+    if target.dtype is not tensorgrad.int64:
+        raise RuntimeError(f"expected scalar type Long but found {_scalar_type(target)} (multi_margin_loss: the target)")
     y = target.reshape(-1)
     if y.numel() and not bool(((y >= 0) & (y < x.shape[1])).all()):
         raise RuntimeError(f"target out of range (multi_margin_loss: expected classes from 0 to {x.shape[1] - 1})")
@@ -325,7 +325,7 @@ def multi_margin_loss(
     if weight is not None:
         loss = loss * weight[y].unsqueeze(1)
     loss = loss.scatter(1, index, 0.0).sum(1) / x.shape[1]
-    return _reduced(loss if input.ndim > 1 and target.ndim else loss.squeeze(0), code)
+    return _reduced(loss.reshape(target.shape), code)
 
 
 def _scalar_type(x: Tensor) -> str:

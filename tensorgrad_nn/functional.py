@@ -342,6 +342,7 @@ class BinaryCrossEntropy(tensorgrad.autograd.Function):
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
+        ctx.set_materialize_grads(False)  # no tangent is not a tangent of zeros: zero times infinity would be nan
 
     @staticmethod
     def jvp(ctx: Any, input_t: Tensor | None, target_t: Tensor | None) -> Tensor | None:

@@ -218,7 +218,9 @@ def operator(str signature, forward, *, vjp=None, jvp=None, batch="dims", bint v
     random : bool
         Draws random numbers.
     options
-        As for `elementwise`; ``across_devices`` (the tensors may live on several devices).
+        As for `elementwise`; ``across_devices`` (the tensors may live on several devices),
+        ``out_apart`` (`out=` may share no memory with the inputs), ``out_exact`` (what `out=` of another dtype is
+        refused with; `wanted`, `got` and `got_type` are filled in).
     """
     cdef Overload o = _new_overload(signature, doc, samples, reference, options)
     o.kind = GENERAL

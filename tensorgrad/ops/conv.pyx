@@ -430,6 +430,10 @@ def _batched(input, n, name):
 def _forward(n):
     def conv(input, weight, bias, stride, padding, dilation, groups):
         x, single = _batched(input, n, f"conv{n}d")
+        if weight.ndim != n + 2:
+            w = list(weight.shape)
+            raise RuntimeError(f"Expected {len(w)}-dimensional input for {len(w)}-dimensional weight {w}, but got {x.ndim}-dimensional input "
+                               f"of size {list(x.shape)} instead: conv{n}d takes a weight of {n + 2} dimensions")
         stride, dilation = ints(stride, n, "stride"), ints(dilation, n, "dilation")
         if isinstance(padding, str):
             x, padding = _padded_by_name(x, weight, stride, padding, dilation)

@@ -15,6 +15,7 @@ from tensorgrad._core.types cimport (
 
 import math
 
+from tensorgrad._core.layout import contiguous_format, lies_in_order, memory_format, preserve_format, strides_of
 from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.dtype import names
 from tensorgrad._core.primitives import hurried
@@ -128,11 +129,34 @@ cdef TensorBase empty_like(TensorBase x, DType dtype):
     return y
 
 
+cdef TensorBase in_order(TensorBase x, DType dtype, Device place, object order):
+    """An uninitialised tensor of x's shape whose elements lie in a memory format."""
+    cdef TensorBase y
+    cdef int64_t strides[64]
+    cdef int d
+    if not isinstance(order, memory_format):
+        raise TypeError(f"memory_format must be tensorgrad.memory_format, not {type(order).__name__}")
+    y = empty(x.ndim, x.shape, dtype, place)
+    if order is preserve_format:
+        if not x.flags & CONTIGUOUS and dense_strides(x, strides):
+            set_geometry(y, x.ndim, x.shape, strides)
+    elif order is not contiguous_format:
+        wanted = strides_of(order, shape_tuple(x))
+        for d in range(x.ndim):
+            strides[d] = wanted[d]
+        set_geometry(y, x.ndim, x.shape, strides)
+    return y
+
+
 cdef TensorBase like(PyObject** x, PyObject** options, object value):
     """A tensor for another, from the slots of a factory: of its shape, dtype and device where nothing else is said."""
     cdef TensorBase source = <TensorBase>x[0]
     cdef TensorBase y
-    if <object>options[0] is None and <object>options[1] is None and <object>options[2] is False:
+    if <object>options[5] is not None:
+        y = in_order(source, source.dtype if <object>options[0] is None else <object>options[0],
+                     device_of(source) if <object>options[1] is None else memory_device(<object>options[1]), <object>options[5])
+        (<object>y).requires_grad_(<object>options[2])
+    elif <object>options[0] is None and <object>options[1] is None and <object>options[2] is False:
         y = empty_like(source, source.dtype)
     else:
         y = _like(source, None, <object>options[0], <object>options[1], <object>options[2], None)
@@ -249,6 +273,10 @@ def _arange(start, end, step, dtype, device, requires_grad, layout, pin_memory):
         raise RuntimeError("step must be nonzero")
     if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if dtype is not None and (<DType>dtype).category < CAT_FLOAT:       # whole numbers first, then the count
+        start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise ValueError(f"step must be nonzero: it is below 1, and {dtype} has whole numbers only")
     if (step > 0 and start > end) or (step < 0 and start < end):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = isinstance(start, int) and isinstance(end, int) and isinstance(step, int)
@@ -321,7 +349,7 @@ def _logspace(start, end, steps, base, dtype, device, requires_grad):
 # ---- copies ----------------------------------------------------------------------------------------
 cdef object _clone(PyObject** a):
     cdef TensorBase self = <TensorBase>a[0]
-    cdef TensorBase y = empty_like(self, self.dtype)
+    cdef TensorBase y = empty_like(self, self.dtype) if <object>a[1] is None else in_order(self, self.dtype, device_of(self), <object>a[1])
     primitives.copy(y, self)
     return y
 
@@ -330,11 +358,16 @@ operator("clone(Tensor self, *, Any memory_format=None)", native(_clone), vjp={"
          reference="self.copy()", doc="A copy, through which gradients flow.",
          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4).t(),), {}), ((make(),), {})])
 cdef object _contiguous(PyObject** a):
+    order = <object>a[1]
+    if order is not None and order is not contiguous_format:
+        if order is preserve_format:
+            raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
+        return <object>a[0] if (<object>a[0]).is_contiguous(memory_format=order) else clone(<object>a[0], memory_format=order)
     return <object>a[0] if (<TensorBase>a[0]).flags & CONTIGUOUS else call1(_packed_clone, <object>a[0])
 
 
 composite("contiguous(Tensor self, *, Any memory_format=None)", native(_contiguous), function=False,
-          doc="The tensor itself if its elements lie in order without gaps, else such a copy.",
+          doc="The tensor itself if its elements lie in order (or in that of `memory_format`) without gaps, else such a copy.",
           samples=lambda make: [((make(3, 4),), {}), ((make(3, 4).t(),), {})],
           reference="self")
 
@@ -406,11 +439,13 @@ operator("zero_(Tensor! self)", lambda self: primitives_fill(self, 0), vjp={"sel
 
 
 # ---- dtypes and devices ------------------------------------------------------------------------------
-def _convert(TensorBase self, dtype, device):
+def _convert(TensorBase self, dtype, device, order):
     cdef Device place = device_of(self) if device is None else memory_device(device)
     cdef DType d = self.dtype if dtype is None else dtype
     cdef TensorBase y
-    if self.storage.device is place:
+    if order is not None:
+        y = in_order(self, d, place, order)
+    elif self.storage.device is place:
         y = _like(self, None, d, None, False)
     else:
         y = empty(self.ndim, self.shape, d, place)
@@ -418,28 +453,29 @@ def _convert(TensorBase self, dtype, device):
     return y
 
 
-operator("_to_copy(Tensor self, DType? dtype, Device? device)", _convert, vjp={"self": lambda grad: grad}, jvp="linear",
+operator("_to_copy(Tensor self, DType? dtype, Device? device, Any memory_format=None)", _convert, vjp={"self": lambda grad: grad}, jvp="linear",
          node="to_copy", doc="A copy in another dtype or on another device.", internal=True)
 
 
-def _to(TensorBase self, dtype, device, bint copy):
+def _to(TensorBase self, dtype, device, bint copy, order=None):
     if copy or (dtype is not None and dtype is not self.dtype) or (
-            device is not None and memory_device(device) is not device_of(self)):
-        return to_copy(self, dtype, device)
+            device is not None and memory_device(device) is not device_of(self)) or (
+            order is not None and order is not preserve_format and not (<object>self).is_contiguous(memory_format=order)):
+        return to_copy(self, dtype, device) if order is None else to_copy(self, dtype, device, order)
     return self
 
 
-def _to_later(self, dtype, device, copy):
+def _to_later(self, dtype, device, copy, order=None):
     """`_to`, which may return while pinned memory is still being copied."""
     hurried.on = True
     try:
-        return _to(self, dtype, device, copy)
+        return _to(self, dtype, device, copy, order)
     finally:
         hurried.on = False
 
 
 composite("to(Tensor self, DType dtype, bool non_blocking=False, bool copy=False, *, Any memory_format=None)",
-          lambda self, dtype, non_blocking, copy, memory_format: _to(self, dtype, None, copy), function=False,
+          lambda self, dtype, non_blocking, copy, memory_format: _to(self, dtype, None, copy, memory_format), function=False,
           doc="""The tensor in another dtype or on another device; itself if it is there already.
 
     Examples
@@ -450,19 +486,19 @@ composite("to(Tensor self, DType dtype, bool non_blocking=False, bool copy=False
 composite("to(Tensor self, Device? device=None, DType? dtype=None, bool non_blocking=False, bool copy=False, *, "
           "Any memory_format=None)",
           lambda self, device, dtype, non_blocking, copy, memory_format:
-          (_to_later if non_blocking else _to)(self, dtype, device, copy), function=False)
+          (_to_later if non_blocking else _to)(self, dtype, device, copy, memory_format), function=False)
 composite("to(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, Any memory_format=None)",
           lambda self, other, non_blocking, copy, memory_format:
-          (_to_later if non_blocking else _to)(self, other.dtype, other.device, copy), function=False)
+          (_to_later if non_blocking else _to)(self, other.dtype, other.device, copy, memory_format), function=False)
 composite("type_as(Tensor self, Tensor other)", lambda self, other: _to(self, other.dtype, other.device, False),
           function=False, doc="The tensor in the dtype and on the device of another.",
           samples=lambda make: [((make(3, 4), make(2, requires_grad=False)), {})],
           reference="self")
-composite("cpu(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, None, cpu, False), function=False,
+composite("cpu(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, None, cpu, False, memory_format), function=False,
           doc="The tensor on the CPU; itself if it is there already.")
 composite("cuda(Tensor self, Device? device=None, bool non_blocking=False, Any memory_format=None)",
           lambda self, device, non_blocking, memory_format:
-          (_to_later if non_blocking else _to)(self, None, as_device("cuda") if device is None else device, False),
+          (_to_later if non_blocking else _to)(self, None, as_device("cuda") if device is None else device, False, memory_format),
           function=False, doc="The tensor on a CUDA device.")
 
 
@@ -476,7 +512,7 @@ def _declare_conversions():
 
 
 def _declare_conversion(name, target):
-    composite(f"{name}(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, target, None, False),
+    composite(f"{name}(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, target, None, False, memory_format),
               function=False, doc=f"The tensor as `{target}`.")
 
 

@@ -13,6 +13,7 @@ cdef Operator where, exp, exp_, log, sub, mul, mul_, div_, sum_, amax, to, cat, 
 where, exp, exp_, log, sub, mul, mul_, div_ = (handle(n) for n in ("where", "exp", "exp_", "log", "sub", "mul", "mul_", "div_"))
 sum_, amax, to, cat, chunk, empty_like, logical_or, logical_not = (
     handle(n) for n in ("sum", "amax", "to", "cat", "chunk", "empty_like", "logical_or", "logical_not"))
+cdef Operator ones_like = handle("ones_like")
 cdef Operator sigmoid, tanh, erf, softplus, relu, threshold_backward, hardtanh, hardtanh_
 relu_, linear, sigmoid, tanh, erf, softplus, relu = (
     handle(n) for n in ("relu_", "linear", "sigmoid", "tanh", "erf", "softplus", "relu"))
@@ -53,7 +54,7 @@ elementwise(<size_t>&tg_k_leaky_relu, "leaky_relu(Tensor self, Number negative_s
             reference="np.where(self > 0, self, negative_slope * self)",
             samples=lambda make: [((make(2, 3),), {}), ((make(4), 0.3), {})], doc="Each element, the negative ones times a slope.")
 elementwise(<size_t>&tg_k_leaky_relu_backward, "leaky_relu_backward(Tensor grad_output, Tensor self, Number negative_slope)",
-            partials={"grad_output": lambda self, negative_slope: where(self > 0, 1.0, float(negative_slope))}, inplace=False,
+            partials={"grad_output": lambda self, negative_slope: where(self > 0, ones_like(self), float(negative_slope))}, inplace=False,
             reference="np.where(self > 0, grad_output, negative_slope * grad_output)", internal=True,
             samples=lambda make: [((make(4), make(4), 0.3), {})], doc="The gradient of `leaky_relu`.")
 elementwise(<size_t>&tg_k_hardtanh, "hardtanh(Tensor self, Number min_val=-1, Number max_val=1)",

@@ -103,9 +103,12 @@ composite("cross(Tensor self, Tensor other, Dim dim=-1)", lambda self, other, di
 
 
 def _cross(self, other, dim):
+    if self.ndim != other.ndim:
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions: got shapes "
+                           f"{list(self.shape)} and {list(other.shape)}")
+    if self.size(dim) != 3 or other.size(dim) != 3:
+        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {self.size(dim)} and {other.size(dim)}")
     self, other = handle("broadcast_tensors")((self, other))
-    if self.size(dim) != 3:
-        raise RuntimeError(f"inputs dimension {dim} must have length 3. Got {self.size(dim)} and {other.size(dim)}")
     return (roll(self, -1, dim) * roll(other, -2, dim)) - (roll(self, -2, dim) * roll(other, -1, dim))
 
 

@@ -90,6 +90,8 @@ def to_tensorgrad(value, memo=None):
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, dict):
         return {key: to_tensorgrad(item, memo) for key, item in value.items()}
+    if isinstance(value, torch.memory_format):
+        return getattr(tensorgrad, str(value).rpartition(".")[2])
     if isinstance(value, torch.nn.PairwiseDistance):
         return tensorgrad_nn.PairwiseDistance(value.norm, value.eps, value.keepdim)
     if isinstance(value, slice):
