@@ -143,7 +143,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved by lambd towards 0, and 0 where it would cross it."""
-    if not 0 <= lambd:
+    if not lambd >= 0:
         raise RuntimeError(
             f"lambda must be in range [0, {tensorgrad.finfo(input.dtype).max:g}] for input dtype "
             f"{input.type().rpartition('.')[2].removesuffix('Tensor')}, but found {lambd:g}"

@@ -529,7 +529,7 @@ def _resample(x: Tensor, dim: int, size: int, scale: float | None, mode: str, al
 
 
 def _resample_bytes(x: Tensor, dim: int, places: list[Tensor], weights: list[Tensor]) -> Tensor:
-    """The weighted sum with weights in units of 2^-precision, the finest that 16 bits hold, as Pillow and PyTorch do."""
+    """The weighted sum, with weights in the finest units of a power of 2 that 16 bits hold, as in Pillow."""
     largest = max(float(weight.max()) for weight in weights) if weights[0].numel() else 0.0
     precision = 0
     while precision < 22 and int(0.5 + largest * (1 << (precision + 1))) < 1 << 15:
@@ -607,7 +607,8 @@ def interpolate(
     if mode == "area":
         return getattr(tensorgrad, f"adaptive_avg_pool{n}d")(input, tuple(sizes))
     kind = "cubic" if mode == "bicubic" else "linear" if mode in linear else mode
-    for d in reversed(range(n)) if input.dtype is tensorgrad.uint8 else range(n):  # bytes round after each dimension
+    # bytes are rounded after each dimension, the last one first
+    for d in reversed(range(n)) if input.dtype is tensorgrad.uint8 else range(n):
         input = _resample(input, 2 + d, sizes[d], scales[d], kind, bool(align_corners))
     return input
 

@@ -307,7 +307,8 @@ def multi_margin_loss(
     x = input if input.ndim > 1 else input.reshape(1, -1)
     if target.ndim > 1 or target.numel() != x.shape[0]:
         raise RuntimeError(
-            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). "
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
+            "size). "
             f"Expected target size [{x.shape[0]}], but got {list(target.shape)}. Input has shape {list(input.shape)}."
         )
     if weight is not None and weight.numel() != x.shape[1]:
@@ -315,7 +316,9 @@ def multi_margin_loss(
             f"inconsistent weight size, expected {x.shape[1]} but got {list(weight.shape)} (multi_margin_loss)"
         )
     if target.dtype is not tensorgrad.int64:
-        raise RuntimeError(f"expected scalar type Long but found {_scalar_type(target)} (multi_margin_loss: the target)")
+        raise RuntimeError(
+            f"expected scalar type Long but found {_scalar_type(target)} (multi_margin_loss: the target)"
+        )
     y = target.reshape(-1)
     if y.numel() and not bool(((y >= 0) & (y < x.shape[1])).all()):
         raise RuntimeError(f"target out of range (multi_margin_loss: expected classes from 0 to {x.shape[1] - 1})")
@@ -355,8 +358,8 @@ def multilabel_margin_loss(
     x, y = (input, target) if input.ndim > 1 else (input.reshape(1, -1), target.reshape(1, -1))
     if y.numel() and not bool(((y >= -1) & (y < x.shape[1])).all()):
         raise RuntimeError(
-            f"argument #2 'target' is out of range (multilabel_margin_loss: expected classes from 0 to {x.shape[1] - 1}, "
-            "and -1 at the end)"
+            "argument #2 'target' is out of range (multilabel_margin_loss: expected classes from 0 to "
+            f"{x.shape[1] - 1}, and -1 at the end)"
         )
     counted = ((y < 0).to(y.dtype).cumsum(1) == 0).to(x.dtype)  # (N, C): before the first -1
     index = y.clamp(min=0)

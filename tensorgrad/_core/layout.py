@@ -41,7 +41,8 @@ class memory_format:
         return self._name
 
 
-# In the order of the indices; that of another tensor; the channels (dimension 1) next to each other, of images and of volumes.
+# In the order of the indices; in that of another tensor; with the channels (dimension 1) next to each other, of
+# images and of volumes.
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last", 4)
@@ -52,7 +53,9 @@ def strides_of(order: memory_format, shape: Sequence[int]) -> list[int]:
     """The strides of a tensor of this shape whose elements lie in this order without gaps."""
     ndim = len(shape)
     if order.ndim is not None and ndim != order.ndim:
-        raise RuntimeError(f"required rank {order.ndim} tensor to use {order._name} format, got one of shape {list(shape)}")
+        raise RuntimeError(
+            f"required rank {order.ndim} tensor to use {order._name} format, got one of shape {list(shape)}"
+        )
     fastest_first = [*reversed(range(ndim))] if order.ndim is None else [1, *reversed(range(2, ndim)), 0]
     strides, step = [0] * ndim, 1
     for d in fastest_first:
@@ -62,7 +65,7 @@ def strides_of(order: memory_format, shape: Sequence[int]) -> list[int]:
 
 
 def lies_in_order(order: memory_format, shape: Sequence[int], strides: Sequence[int]) -> bool:
-    """Whether elements with these strides lie in this order without gaps; of a dimension of one element any stride will do."""
+    """Whether elements with these strides lie in this order without gaps; a dimension of one element may have any."""
     if order.ndim is not None and len(shape) != order.ndim:
         return False
     return all(n == 1 or a == b for n, a, b in zip(shape, strides, strides_of(order, shape), strict=True))

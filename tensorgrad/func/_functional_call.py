@@ -133,7 +133,7 @@ def _stacked(tensors: Sequence[Tensor], name: str) -> Tensor:
 
 
 def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The parameters and the buffers of modules of one class, each stacked: what `vmap` needs to run them as an ensemble.
+    """The parameters and the buffers of modules of one class, each stacked, for `vmap` to run them as an ensemble.
 
     Parameters
     ----------
@@ -174,7 +174,8 @@ def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Tensor], dict[s
         tables = [dict(getattr(model, method)()) for model in models]
         if any(table.keys() != tables[0].keys() for table in tables):
             raise RuntimeError(
-                "stack_module_state: Expected all models to have the same parameters and buffers, but their names differ"
+                "stack_module_state: Expected all models to have the same parameters and buffers, but their names "
+                "differ"
             )
         stacked.append({name: _stacked([table[name] for table in tables], name) for name in tables[0]})
     return stacked[0], stacked[1]

@@ -432,8 +432,10 @@ def _forward(n):
         x, single = _batched(input, n, f"conv{n}d")
         if weight.ndim != n + 2:
             w = list(weight.shape)
-            raise RuntimeError(f"Expected {len(w)}-dimensional input for {len(w)}-dimensional weight {w}, but got {x.ndim}-dimensional input "
-                               f"of size {list(x.shape)} instead: conv{n}d takes a weight of {n + 2} dimensions")
+            if len(w) < 3:
+                raise RuntimeError(f"weight should have at least three dimensions, got {w} (conv{n}d)")
+            raise RuntimeError(f"Expected {len(w)}-dimensional input for {len(w)}-dimensional weight {w}, but got {x.ndim}-dimensional "
+                               f"input of size {list(x.shape)} instead: conv{n}d takes a weight of {n + 2} dimensions")
         stride, dilation = ints(stride, n, "stride"), ints(dilation, n, "dilation")
         if isinstance(padding, str):
             x, padding = _padded_by_name(x, weight, stride, padding, dilation)

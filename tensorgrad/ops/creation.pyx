@@ -15,7 +15,8 @@ from tensorgrad._core.types cimport (
 
 import math
 
-from tensorgrad._core.layout import contiguous_format, lies_in_order, memory_format, preserve_format, strides_of
+from tensorgrad._core.layout import contiguous_format, preserve_format, strides_of
+from tensorgrad._core.layout import memory_format as MemoryFormat
 from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.dtype import names
 from tensorgrad._core.primitives import hurried
@@ -134,7 +135,7 @@ cdef TensorBase in_order(TensorBase x, DType dtype, Device place, object order):
     cdef TensorBase y
     cdef int64_t strides[64]
     cdef int d
-    if not isinstance(order, memory_format):
+    if not isinstance(order, MemoryFormat):
         raise TypeError(f"memory_format must be tensorgrad.memory_format, not {type(order).__name__}")
     y = empty(x.ndim, x.shape, dtype, place)
     if order is preserve_format:
@@ -349,7 +350,8 @@ def _logspace(start, end, steps, base, dtype, device, requires_grad):
 # ---- copies ----------------------------------------------------------------------------------------
 cdef object _clone(PyObject** a):
     cdef TensorBase self = <TensorBase>a[0]
-    cdef TensorBase y = empty_like(self, self.dtype) if <object>a[1] is None else in_order(self, self.dtype, device_of(self), <object>a[1])
+    cdef TensorBase y
+    y = empty_like(self, self.dtype) if <object>a[1] is None else in_order(self, self.dtype, device_of(self), <object>a[1])
     primitives.copy(y, self)
     return y
 
@@ -453,8 +455,8 @@ def _convert(TensorBase self, dtype, device, order):
     return y
 
 
-operator("_to_copy(Tensor self, DType? dtype, Device? device, Any memory_format=None)", _convert, vjp={"self": lambda grad: grad}, jvp="linear",
-         node="to_copy", doc="A copy in another dtype or on another device.", internal=True)
+operator("_to_copy(Tensor self, DType? dtype, Device? device, Any memory_format=None)", _convert,
+         vjp={"self": lambda grad: grad}, jvp="linear", node="to_copy", doc="A copy in another dtype or on another device.", internal=True)
 
 
 def _to(TensorBase self, dtype, device, bint copy, order=None):
@@ -494,7 +496,8 @@ composite("type_as(Tensor self, Tensor other)", lambda self, other: _to(self, ot
           function=False, doc="The tensor in the dtype and on the device of another.",
           samples=lambda make: [((make(3, 4), make(2, requires_grad=False)), {})],
           reference="self")
-composite("cpu(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, None, cpu, False, memory_format), function=False,
+composite("cpu(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, None, cpu, False, memory_format),
+          function=False,
           doc="The tensor on the CPU; itself if it is there already.")
 composite("cuda(Tensor self, Device? device=None, bool non_blocking=False, Any memory_format=None)",
           lambda self, device, non_blocking, memory_format:

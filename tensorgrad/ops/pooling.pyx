@@ -341,6 +341,8 @@ for _n in (1, 2, 3):
 
 def _ranked(x, n, name):
     if x.ndim not in (n + 1, n + 2) or any([size == 0 for size in x.shape[x.ndim - n - 1:]]):
+        if name == "avg_pool3d":
+            raise RuntimeError(f"non-empty 4D or 5D (batch mode) tensor expected for input, but got {list(x.shape)} (avg_pool3d)")
         raise RuntimeError(f"{'max_pool1d: ' if name == 'max_pool1d' else ''}Expected {n + 1}D or {n + 2}D (batch mode) tensor with "
                            f"optional 0 dim batch size for input, but got:{list(x.shape)} ({name})")
 
@@ -399,7 +401,8 @@ def _out_sizes(self, output_size, n, name):
         raise RuntimeError(f"{name}: output_size must be {n} numbers, got {len(output_size)}")
     out = tuple([size if o is None else o.__index__() for size, o in zip(sizes, output_size)])
     if any([o < 0 for o in out]):
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {list(out)}")
+        negative = f"Trying to create tensor with negative dimension {min(out)}: " if "max" in name else ""
+        raise RuntimeError(f"{negative}{name}: elements of output_size must be greater than or equal to 0 but received {list(out)}")
     if any([o > 1 << 24 for o in out]):
         raise RuntimeError(f"{name}: an output_size of {list(out)} exceeds the {1 << 24} windows that a dimension may have")
     return sizes, out
