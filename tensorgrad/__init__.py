@@ -50,6 +50,7 @@ from tensorgrad.interop import (
     tensor,
 )
 from tensorgrad.ops import indexing as _indexing
+from tensorgrad.ops.broadcast import broadcast_shapes
 from tensorgrad.ops.contraction import chain_matmul, einsum
 from tensorgrad.ops.random import (
     Generator,
@@ -60,7 +61,6 @@ from tensorgrad.ops.random import (
     seed,
     set_rng_state,
 )
-from tensorgrad.ops.shape import broadcast_shapes
 
 _blas_library.register()
 _threads.install()

@@ -154,6 +154,8 @@ cdef TensorBase new_tensor(Storage storage, DType dtype, int ndim, const int64_t
                            int64_t offset)
 cdef TensorBase empty(int ndim, const int64_t* shape, DType dtype, Device device)
 cdef TensorBase alias(TensorBase x)
+cdef inline char* memory(TensorBase x) noexcept:
+    return x.storage.data + x.offset * <int64_t>x.dtype.itemsize
 cdef void set_geometry(TensorBase x, int ndim, const int64_t* shape, const int64_t* strides) except *
 cdef AutogradMeta meta_of(TensorBase x)
 cdef Device device_of(TensorBase x)

@@ -1,4 +1,4 @@
-"""Activations, softmax, dropout and fused layers. (Losses are in loss.pyx.)"""
+"""Activations, softmax, dropout and fused layers. (Losses are in loss.pyx and cross_entropy.pyx.)"""
 from tensorgrad._core cimport fused
 from tensorgrad._core.device cimport tg_kernel
 from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BF16, TG_F16, TG_F32, dtype_of
@@ -7,7 +7,7 @@ from tensorgrad._core.types cimport TensorBase, empty
 
 from tensorgrad._core.declaration import composite, elementwise, operator
 from tensorgrad._core.graph import type_name
-from tensorgrad.ops.matmul import _linear_jvp, linear_batch, linear_bias_vjp, linear_input_vjp, linear_weight_vjp
+from tensorgrad.ops.linear import _linear_jvp, linear_batch, linear_bias_vjp, linear_input_vjp, linear_weight_vjp
 
 cdef Operator where, exp, exp_, log, sub, mul, mul_, div_, sum_, amax, to, cat, chunk, empty_like, logical_or, logical_not, relu_, linear
 where, exp, exp_, log, sub, mul, mul_, div_ = (handle(n) for n in ("where", "exp", "exp_", "log", "sub", "mul", "mul_", "div_"))

@@ -18,7 +18,7 @@ from math import prod
 
 from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.graph import type_name
-from tensorgrad.ops.conv import ints
+from tensorgrad.ops.windows import ints
 
 cdef Operator reshape, movedim, expand, gather, scatter_add, scatter, to, index_select, permute, max_, matmul, sum_, arange
 reshape, movedim, expand, gather, scatter_add, scatter, to = (

@@ -68,7 +68,8 @@ def _logit(self):
 
 composite("xlogy(Tensor self, Operand other)", lambda self, other: _xlogy(self, other), domain=(0.3, 2.0), inplace=True,
           reference="np.where(self == 0, 0, self * np.log(other))",
-          samples=lambda make: [((make(3, 4, low=0.3, high=2.0), make(4, low=0.3, high=2.0)), {}), ((make(3), 2.5), {}), ((make(3), 0), {})],
+          samples=lambda make: [((make(3, 4, low=0.3, high=2.0), make(4, low=0.3, high=2.0)), {}), ((make(3), 2.5), {}),
+                                ((make(3), 0), {})],
           doc="``x * log(y)``, and 0 where x is 0.")
 composite("xlogy(Number self, Tensor other)", lambda self, other: _xlogy(self, other), method=False,
           reference="np.where(self == 0, 0, self * np.log(other))",
@@ -80,6 +81,8 @@ def _xlogy(self, other):
         logarithm = math.log(other) if other > 0 else -math.inf if other == 0 else math.nan
         return where((self == 0) & (other == other), 0, self * logarithm)
     return where((self == 0) & (other == other), 0, self * log(other))
+
+
 composite("nan_to_num(Tensor self, Number? nan=None, Number? posinf=None, Number? neginf=None)",
           lambda self, nan, posinf, neginf: _nan_to_num(self, nan, posinf, neginf), inplace=True,
           reference="np.nan_to_num(self)", doc="nan replaced by 0 and infinities by the largest finite numbers, or by what is given.")
