@@ -38,6 +38,7 @@ __all__ = [
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
+    "bilinear",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -311,6 +312,59 @@ def local_response_norm(
     squares = tensorgrad.constant_pad_nd(squares, (0, 0, size // 2, (size - 1) // 2))
     mean = tensorgrad.avg_pool2d(squares, (size, 1), 1).reshape(input.shape)
     return input / (mean * alpha + k).pow(beta)
+
+
+# Bilinear
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return x1^T W_k x2 + b_k, linear in each of two vectors.
+
+    Parameters
+    ----------
+    input1, input2 : Tensor, shapes (..., N1) and (..., N2)
+        The vectors, with the same leading dimensions.
+    weight : Tensor, shape (K, N1, N2)
+        A matrix for each element of the result.
+    bias : Tensor, shape (K,), optional
+        Added to the result.
+
+    Returns
+    -------
+    Tensor, shape (..., K)
+
+    Examples
+    --------
+    >>> import tensorgrad, tensorgrad_nn.functional as F
+    >>> x, y = tensorgrad.tensor([1.0, 2.0]), tensorgrad.tensor([3.0])
+    >>> F.bilinear(x, y, tensorgrad.ones(1, 2, 1))
+    tensor([9.])
+    """
+    if input1.ndim != input2.ndim:
+        raise RuntimeError(
+            f"bilinear(): input dimensions do not match: got {input1.ndim} and {input2.ndim}"
+        )
+    for d in range(input1.ndim - 1):
+        if input1.shape[d] != input2.shape[d]:
+            raise RuntimeError(
+                f"bilinear(): input batch dimensions do not match at dim {d}: got {input1.shape[d]} and "
+                f"{input2.shape[d]}"
+            )
+    for number, x in ((1, input1), (2, input2)):
+        if x.shape[-1] != weight.shape[number]:
+            raise RuntimeError(
+                f"bilinear(): input{number} size does not match weight size: got {x.shape[-1]} but expected "
+                f"{weight.shape[number]}"
+            )
+    if bias is not None and bias.shape[0] != weight.shape[0]:
+        raise RuntimeError(
+            f"bilinear(): bias size does not match weight size: got {bias.shape[0]} but expected {weight.shape[0]}"
+        )
+    lead, (k, n1, n2) = tuple(input1.shape[:-1]), weight.shape
+    # (B, N1) (N1, K N2) is (B, K, N2): what is left to sum over is the second vector
+    half = (input1.reshape(-1, n1) @ weight.permute(1, 0, 2).reshape(n1, k * n2)).reshape(-1, k, n2)
+    result = (half @ input2.reshape(-1, n2, 1)).reshape(*lead, k)
+    return result if bias is None else result + bias
 
 
 # Embedding

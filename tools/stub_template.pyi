@@ -153,8 +153,8 @@ class layout:
 strided: Final[layout]
 
 class memory_format:
-    def __init__(self, name: str, ndim: int | None = None) -> None: ...
-    ndim: int | None
+    def __init__(self, name: _str, ndim: _int | None = None) -> None: ...
+    ndim: _int | None
 
 contiguous_format: Final[memory_format]
 preserve_format: Final[memory_format]

@@ -89,7 +89,8 @@ cdef object _explain(Operator op, PyObject* const* args, Py_ssize_t nargs, objec
             o.signature.parse(args, nargs, kw, slots, True)
         except TypeError as error:
             # what is one overload here, with an operand that is a tensor or a number, is several in PyTorch
-            if P_OPERAND not in [o.signature.types[i] for i in range(o.signature.n_params)] or op.__name__ in _NUMBERS_ARE_TENSORS:
+            several = P_OPERAND in [o.signature.types[i] for i in range(o.signature.n_params)] or o.options.get("overloaded")
+            if not several or op.__name__ in _NUMBERS_ARE_TENSORS:
                 raise
             detail = f"\n{error}"
     got = [type(<object>args[i]).__name__ for i in range(nargs)]
@@ -102,6 +103,10 @@ cdef object _explain(Operator op, PyObject* const* args, Py_ssize_t nargs, objec
 
 # PyTorch makes tensors of the numbers that these are given, and has one overload for both.
 _NUMBERS_ARE_TENSORS = frozenset(("add", "sub", "mul", "div", "add_", "sub_", "mul_", "div_"))
+
+
+cdef str _spoken_type(TensorBase x):
+    return type_name(x).rpartition(".")[2].removesuffix("Tensor")
 
 
 cdef object _call_with_out(Operator op, PyObject* const* args, Py_ssize_t nargs, tuple kw):
@@ -126,8 +131,8 @@ cdef object _call_with_out(Operator op, PyObject* const* args, Py_ssize_t nargs,
     exact = (<Overload>op.overloads[0]).options.get("out_exact")
     for target, value in zip(targets, results):
         if exact is not None and (<TensorBase>target).dtype is not (<TensorBase>value).dtype:
-            raise RuntimeError(exact.format(wanted=(<TensorBase>value).dtype, got=(<TensorBase>target).dtype,
-                                            got_type=type_name(<TensorBase>target).rpartition(".")[2].removesuffix("Tensor")))
+            raise RuntimeError(exact.format(wanted=_spoken_type(value), got=_spoken_type(target), c_wanted=_spoken_type(value).lower(),
+                                            c_got=_spoken_type(target).lower()))
         check_cast(value, target)
         check_apart(target, positional + list(keywords.values()), (<Overload>op.overloads[0]).options.get("out_apart", False))
     for target, value in zip(targets, results):
@@ -170,7 +175,8 @@ cdef int _wrap_dims(Overload o, PyObject** slots) except -1:
             wrapped = tuple([_wrap_dim(d, ndim) for d in <tuple>x])
             if len(set(wrapped)) != len(wrapped):
                 twice = next(d for d in wrapped if (<tuple>wrapped).count(d) > 1)
-                raise RuntimeError(f"{o.name}(): dim {twice} appears multiple times in the list of dims")
+                repeated = o.options.get("repeated_dims", "dim {dim} appears multiple times in the list of dims ({name})")
+                raise RuntimeError(repeated.format(dim=twice, name=o.name, dims=list(<tuple>x), parameter=o.signature.params[i].name))
         else:
             continue
         Py_INCREF(wrapped)

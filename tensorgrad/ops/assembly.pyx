@@ -194,7 +194,7 @@ for _signature, _call in (("alias_copy(Tensor self)", lambda self: self), ("t_co
                           ("permute_copy(Tensor self, Dims dims)", handle("permute")),
                            ("view_copy(Tensor self, Size size)", handle("view")),
                           ("expand_copy(Tensor self, Size size)", handle("expand")), ("unsqueeze_copy(Tensor self, NewDim dim)", unsqueeze),
-                          ("squeeze_copy(Tensor self, Dims dim)", handle("squeeze")), ("squeeze_copy(Tensor self)", handle("squeeze")),
+                          ("squeeze_copy(Tensor self)", handle("squeeze")), ("squeeze_copy(Tensor self, Dims dim)", handle("squeeze")),
                            ("select_copy(Tensor self, Dim dim, int index)", select),
                           ("narrow_copy(Tensor self, Dim dim, int start, int length)", handle("narrow")),
                           ("diagonal_copy(Tensor self, int offset=0, Dim dim1=0, Dim dim2=1)", diagonal),

@@ -317,7 +317,7 @@ def _linspace(start, end, steps, dtype, device, requires_grad, layout, pin_memor
     return x
 
 
-operator(f"linspace(Number start, Number end, int steps, {FACTORY})", _linspace, method=False,
+operator(f"linspace(Number start, Number end, int steps, {FACTORY})", _linspace, method=False, overloaded=True,
          doc="""Evenly spaced numbers from `start` to `end`, both included.
 
     Examples
@@ -327,7 +327,7 @@ operator(f"linspace(Number start, Number end, int steps, {FACTORY})", _linspace,
     """)
 composite(f"logspace(Number start, Number end, int steps, Number base=10.0, {FACTORY})",
           lambda start, end, steps, base, dtype, device, requires_grad, layout, pin_memory:
-          _logspace(start, end, steps, base, dtype, device, requires_grad), method=False,
+          _logspace(start, end, steps, base, dtype, device, requires_grad), method=False, overloaded=True,
           doc="Numbers whose logarithms to `base` are evenly spaced.")
 
 

@@ -507,7 +507,7 @@ def _multinomial(TensorBase self, int64_t num_samples, bint replacement, generat
 operator("_multinomial(Tensor self, int num_samples, bool replacement, Generator? generator)", _multinomial, random=True, internal=True,
          doc="`multinomial` with any number of leading dimensions.")
 composite("multinomial(Tensor self, int num_samples, bool replacement=False, *, Generator? generator=None)", _multinomial_checked,
-          out_exact="multinomial expects Long tensor out, got: {got_type}",
+          out_exact="multinomial expects Long tensor out, got: {got}",
           doc="""Indices drawn with the (unnormalised) probabilities in a vector, or in each row of a matrix.
 
     Examples

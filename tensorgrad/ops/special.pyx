@@ -66,17 +66,18 @@ def _logit(self):
     return log(self / (1 - self))
 
 
-composite("xlogy(Tensor self, Operand other)", lambda self, other: _xlogy(self, other), domain=(0.3, 2.0), inplace=True,
+composite("xlogy(Operand self, Operand other)", lambda self, other: _xlogy(self, other), domain=(0.3, 2.0), inplace=True,
           reference="np.where(self == 0, 0, self * np.log(other))",
           samples=lambda make: [((make(3, 4, low=0.3, high=2.0), make(4, low=0.3, high=2.0)), {}), ((make(3), 2.5), {}),
-                                ((make(3), 0), {})],
+                                ((2.5, make(3, low=0.3, high=2.0)), {})],
           doc="``x * log(y)``, and 0 where x is 0.")
-composite("xlogy(Number self, Tensor other)", lambda self, other: _xlogy(self, other), method=False,
-          reference="np.where(self == 0, 0, self * np.log(other))",
-          samples=lambda make: [((2.5, make(3, low=0.3, high=2.0)), {}), ((0, make(3, low=0.3, high=2.0)), {})])
 
 
 def _xlogy(self, other):
+    if not hasattr(self, "dtype") and not hasattr(other, "dtype"):
+        raise TypeError(f"xlogy() received an invalid combination of arguments - got ({type(self).__name__}, {type(other).__name__}), but "
+                        "expected one of:\n * (Tensor input, Tensor other)\n * (Number self, Tensor other)\n * (Tensor input, Number "
+                        "other)\n")
     if isinstance(other, (int, float)):
         logarithm = math.log(other) if other > 0 else -math.inf if other == 0 else math.nan
         return where((self == 0) & (other == other), 0, self * logarithm)
