@@ -18,7 +18,15 @@ from tensorgrad._core.dtype import (
 from tensorgrad._core.dtype import names as _dtype_names
 from tensorgrad._core.elementwise import result_type
 from tensorgrad._core.grad_mode import is_grad_enabled, is_inference_mode_enabled
-from tensorgrad._core.layout import layout, strided
+from tensorgrad._core.layout import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
 from tensorgrad._core.size import Size
 from tensorgrad._core.tensor import Tensor
 from tensorgrad._core.tensor import services as _services

@@ -5,7 +5,7 @@ from tensorgrad_nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from tensorgrad_nn.container import ModuleDict, ModuleList, Sequential
 from tensorgrad_nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from tensorgrad_nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d
-from tensorgrad_nn.linear import Identity, Linear
+from tensorgrad_nn.linear import Bilinear, Identity, Linear
 from tensorgrad_nn.loss import BCELoss, BCEWithLogitsLoss, L1Loss, MSELoss
 from tensorgrad_nn.module import Module
 from tensorgrad_nn.more_activations import (
@@ -140,6 +140,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bilinear",
     "Buffer",
     "CircularPad1d",
     "CircularPad2d",

@@ -218,7 +218,11 @@ def operator(str signature, forward, *, vjp=None, jvp=None, batch="dims", bint v
     random : bool
         Draws random numbers.
     options
-        As for `elementwise`; ``across_devices`` (the tensors may live on several devices).
+        As for `elementwise`; ``across_devices`` (the tensors may live on several devices),
+        ``out_apart`` (`out=` may share no memory with the inputs), ``out_exact`` (what `out=` of another dtype is
+        refused with; `wanted` and `got` are filled in, also as `c_wanted` and `c_got`), ``overloaded`` (PyTorch has several
+        overloads of it, and lists them where the arguments do not fit), ``repeated_dims`` (what a dimension that is named twice
+        is refused with: `dim`, `dims`, `parameter`).
     """
     cdef Overload o = _new_overload(signature, doc, samples, reference, options)
     o.kind = GENERAL

@@ -7,6 +7,7 @@ which comes back here with the stack one level lower.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from tensorgrad._core.declaration cimport COMPOSITE, ELEMENTWISE, SAVE_OUT, compile_overload, set_runner
+from tensorgrad._core.dtype cimport CAT_FLOAT
 from tensorgrad._core.elementwise cimport check_cast, pointwise_result, refuse_escaped
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.graph cimport save_output
@@ -20,6 +21,8 @@ from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT, VIEW_NO_GRAD, NodeBase,
     TensorBase, bump, level_of, set_output)
 from tensorgrad._core.view cimport check_inplace, mark_view, rebase_history, refresh_view, set_tangent
+
+from tensorgrad._core.graph import type_name
 
 cdef extern from "Python.h":
     object PyObject_Vectorcall(object f, PyObject** args, size_t nargsf, PyObject* kwnames)
@@ -89,14 +92,31 @@ cdef object _explain(Operator op, PyObject* const* args, Py_ssize_t nargs, objec
     cdef Overload o = <Overload>op.overloads[0]
     cdef Slots slots
     cdef Py_ssize_t i
-    if len(op.overloads) == 1:
-        _parse(o, args, nargs, kw, &slots, True)
+    detail = ""
+    if len(op.overloads) == 1 or op.__name__ in _NUMBERS_ARE_TENSORS:
+        try:
+            if _parse(o, args, nargs, kw, &slots, True):
+                release(&slots)
+        except TypeError as error:
+            # what is one overload here, with an operand that is a tensor or a number, is several in PyTorch
+            several = P_OPERAND in [o.signature.types[i] for i in range(o.signature.n_params)] or o.options.get("overloaded")
+            if not several or op.__name__ in _NUMBERS_ARE_TENSORS:
+                raise
+            detail = f"\n{error}"
     got = [type(<object>args[i]).__name__ for i in range(nargs)]
     if kw is not None:
         got += [f"{kw[i]}={type(<object>args[nargs + i]).__name__}" for i in range(len(kw))]
     wanted = "".join(["\n * " + (<Overload>x).signature.describe() for x in op.overloads])
     raise TypeError(f"{op.__name__}() received an invalid combination of arguments - got ({', '.join(got)}), "
-                    f"but expected one of:{wanted}\n")
+                    f"but expected one of:{wanted}\n{detail}")
+
+
+# PyTorch makes tensors of the numbers that these are given, and has one overload for both.
+_NUMBERS_ARE_TENSORS = frozenset(("add", "sub", "mul", "div", "add_", "sub_", "mul_", "div_"))
+
+
+cdef str _spoken_type(TensorBase x):
+    return type_name(x).rpartition(".")[2].removesuffix("Tensor")
 
 
 cdef object _call_with_out(Operator op, PyObject* const* args, Py_ssize_t nargs, tuple kw):
@@ -118,7 +138,11 @@ cdef object _call_with_out(Operator op, PyObject* const* args, Py_ssize_t nargs,
     results = result if isinstance(result, tuple) else (result,)
     if len(results) != len(targets):
         raise TypeError(f"{op.__name__}(): argument 'out' must hold {len(results)} tensors, got {len(targets)}")
+    exact = (<Overload>op.overloads[0]).options.get("out_exact")
     for target, value in zip(targets, results):
+        if exact is not None and (<TensorBase>target).dtype is not (<TensorBase>value).dtype:
+            raise RuntimeError(exact.format(wanted=_spoken_type(value), got=_spoken_type(target), c_wanted=_spoken_type(value).lower(),
+                                            c_got=_spoken_type(target).lower()))
         check_cast(value, target)
         check_apart(target, positional + list(keywords.values()), (<Overload>op.overloads[0]).options.get("out_apart", False))
     for target, value in zip(targets, results):
@@ -161,7 +185,8 @@ cdef int _wrap_dims(Overload o, Slots* slots) except -1:
             wrapped = tuple([_wrap_dim(d, ndim) for d in <tuple>x])
             if len(set(wrapped)) != len(wrapped):
                 twice = next(d for d in wrapped if (<tuple>wrapped).count(d) > 1)
-                raise RuntimeError(f"{o.name}(): dim {twice} appears multiple times in the list of dims")
+                repeated = o.options.get("repeated_dims", "dim {dim} appears multiple times in the list of dims ({name})")
+                raise RuntimeError(repeated.format(dim=twice, name=o.name, dims=list(<tuple>x), parameter=o.signature.params[i].name))
         else:
             continue
         own(slots, i, wrapped)
@@ -323,6 +348,11 @@ cdef object _mark_views(Overload o, PyObject** a, object result, tg_thread_state
         creation = VIEW_INFERENCE       # a view of an ordinary tensor is an ordinary one
     elif not st.grad:
         creation = VIEW_NO_GRAD
+    if creation != VIEW_DEFAULT and source.flags & REQUIRES_GRAD and not source.flags & INFERENCE:
+        # as in PyTorch such a view says that it requires a gradient, though it has no history
+        for x in (result,) if isinstance(result, TensorBase) else result:
+            if (<TensorBase>x).dtype.category >= CAT_FLOAT:
+                (<TensorBase>x).flags |= REQUIRES_GRAD
     if source.flags & INFERENCE:        # its memory is an inference tensor's, wherever the view is made
         for x in (result,) if isinstance(result, TensorBase) else result:
             (<TensorBase>x).flags |= INFERENCE

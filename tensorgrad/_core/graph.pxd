@@ -17,4 +17,5 @@ cdef NodeBase accumulator_of(TensorBase x)
 cdef object accumulate_grad(NodeBase node, list grads)
 cdef TensorBase read_grad(TensorBase x)
 cdef str node_name(NodeBase node)
+cdef list forward_stack(NodeBase node)
 cdef int remember_dual(TensorBase x) except -1

@@ -46,6 +46,13 @@ cdef str node_name(NodeBase node):
     return type(node).__name__
 
 
+cdef list forward_stack(NodeBase node):
+    """Where in the forward computation `node` was made, as anomaly mode has noted it; None where it has not."""
+    if node.extra is None or "metadata" not in node.extra:
+        return None
+    return node.extra["metadata"].get("traceback_")
+
+
 def short_name(NodeBase node):
     """The operator's or Function's name as messages give it: ``Mul`` for MulBackward0."""
     return node_name(node).rstrip("0123456789").removesuffix("Backward")
@@ -456,7 +463,7 @@ cdef str _version_message(NodeBase node, int i, TensorBase x):
     if x.storage is not None and x.storage.writer != NULL:
         writer = f" {node_name(node)} saved it, and '{(<object>x.storage.writer).__name__}' has written to it since."
     hint = ("Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in question "
-            "was changed in there or anywhere later. Good luck!" if node.extra is not None and "traceback" in node.extra else
+            "was changed in there or anywhere later. Good luck!" if forward_stack(node) is not None else
             "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
             "tensorgrad.autograd.set_detect_anomaly(True, check_nan=False).")
     return ("one of the variables needed for gradient computation has been modified by an inplace operation: "

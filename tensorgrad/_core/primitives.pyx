@@ -604,7 +604,7 @@ cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str nam
             return 0
         found = call_plugin(x, "gather", name, (as_device_array(out), as_device_array(x), dim, as_device_array(index)))
         if found is not None:
-            raise IndexError(_bad_index(name, found, dim, x.shape[dim]))
+            raise _bad_index(name, found, dim, x.shape[dim])
         return 0
     describe(out, &o)
     describe(x, &a)
@@ -620,7 +620,7 @@ cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str nam
     else:
         status = table.gather(&o, &a, dim, &i, &bad)
     if status == TG_BAD_INDEX:
-        raise IndexError(_bad_index(name, bad, dim, x.shape[dim]))
+        raise _bad_index(name, bad, dim, x.shape[dim])
     return check(status, name, x)
 
 
@@ -635,7 +635,7 @@ cdef int scatter(TensorBase out, int dim, TensorBase index, TensorBase src, int 
         found = call_plugin(out, "scatter", name, (("set", "add", "mul", "max", "min")[mode], as_device_array(out), dim,
                                                    as_device_array(index), as_device_array(src)))
         if found is not None:
-            raise IndexError(_bad_index(name, found, dim, out.shape[dim]))
+            raise _bad_index(name, found, dim, out.shape[dim])
         return 0
     describe(out, &o)
     describe(index, &i)
@@ -651,14 +651,21 @@ cdef int scatter(TensorBase out, int dim, TensorBase index, TensorBase src, int 
     else:
         status = table.scatter(&o, dim, &i, &s, mode, &bad)
     if status == TG_BAD_INDEX:
-        raise IndexError(_bad_index(name, bad, dim, out.shape[dim]))
+        raise _bad_index(name, bad, dim, out.shape[dim])
     return check(status, name, out)
 
 
-cdef str _bad_index(str name, int64_t bad, int dim, int64_t size):
+class IndexOutOfRangeError(IndexError, RuntimeError):
+    """An index that a tensor does not have. PyTorch raises an IndexError from some operators, a RuntimeError from others."""
+
+
+cdef object _bad_index(str name, int64_t bad, int dim, int64_t size):
+    wrong = f"index {bad} is out of bounds for dimension {dim} with size {size}"
     if name == "index":
-        return f"index {bad} is out of bounds for dimension {dim} with size {size}"
-    return f"index {bad} is out of bounds for dimension {dim} with size {size} in {name}()"
+        return IndexError(wrong)
+    if name == "index_select":
+        return IndexError(f"index out of range in self: {wrong} in index_select()")
+    return IndexOutOfRangeError(f"{wrong} in {name}()")
 
 
 cdef int matmul(TensorBase out, TensorBase a, TensorBase b, double beta) except -1:

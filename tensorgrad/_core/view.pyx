@@ -150,7 +150,7 @@ cdef int check_inplace(TensorBase x, object op, bint records) except -1:
                 "to a clone")
     if x.flags & REQUIRES_GRAD and x.grad_fn is None and thread_state().grad:
         raise RuntimeError(
-            "a leaf Variable that requires grad is being used in an in-place operation. "
+            f"{'a view of ' if x.flags & IS_VIEW else ''}a leaf Variable that requires grad is being used in an in-place operation. "
             f"'{op.__name__}' would overwrite a leaf of shape {[x.shape[d] for d in range(x.ndim)]} whose gradient is wanted: "
             "write under tensorgrad.no_grad(), or to a clone")
     return 0

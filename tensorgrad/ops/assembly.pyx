@@ -6,6 +6,7 @@ import itertools
 from tensorgrad._core.declaration import composite
 from tensorgrad._core.dtype import names
 
+cdef Operator packed_clone = handle("_packed_clone")
 cdef Operator cat, stack, reshape, arange, where, zeros, select, slice_, diagonal, clone, unsqueeze, copy_, tensor_split
 cat, stack, reshape, arange, where, zeros = (handle(n) for n in ("cat", "stack", "reshape", "arange", "where", "zeros"))
 cdef Operator select_backward = handle("select_backward"), slice_backward = handle("slice_backward")
@@ -114,12 +115,12 @@ for _name, _rank, _dim in (("hsplit", 1, 1), ("vsplit", 2, 0), ("dsplit", 3, 2))
 
 def _cut(self, n, name, rank, dim):
     if self.ndim < rank:
-        raise RuntimeError(f"torch.{name} requires a tensor with at least {rank} dimension{'s' if rank > 1 else ''}, but got a tensor with "
-                           f"{self.ndim} dimensions!".replace("torch.", ""))
+        raise RuntimeError(f"tensorgrad.{name} requires a tensor with at least {rank} dimension, but got a tensor with {self.ndim} "
+                           "dimensions!")
     dim = 0 if self.ndim == 1 else dim
     if isinstance(n, int) and (n < 1 or self.size(dim) % n):
-        raise RuntimeError(f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {self.size(dim)} is not "
-                           f"divisible by the split_size {n}!".replace("torch.", ""))
+        raise RuntimeError(f"tensorgrad.{name} attempted to split along dimension {dim}, but the size of the dimension {self.size(dim)} is "
+                           f"not divisible by the split_size {n}!")
     return tensor_split(self, n, dim)
 
 
@@ -209,5 +210,5 @@ for _signature, _call in (("alias_copy(Tensor self)", lambda self: self), ("t_co
                           ("narrow_copy(Tensor self, Dim dim, int start, int length)", handle("narrow")),
                           ("diagonal_copy(Tensor self, int offset=0, Dim dim1=0, Dim dim2=1)", diagonal),
                           ("unfold_copy(Tensor self, Dim dimension, int size, int step)", handle("unfold"))):
-    composite(_signature, lambda *args, call=_call: clone(call(*args)), method=False, samples=lambda make: [],
-              doc=f"`{_signature.partition('_copy')[0]}` as a copy.")
+    composite(_signature, lambda *args, call=_call: packed_clone(call(*args)), method=_signature.startswith("narrow"),
+              samples=lambda make: [], doc=f"`{_signature.partition('_copy')[0]}` as a copy whose elements lie in order.")

@@ -4,8 +4,10 @@ Each operator stands here whole: the expression that the loops are made of (kern
 the declaration with its partial derivatives.
 """
 from tensorgrad._core.device cimport tg_kernel
+from tensorgrad._core.dtype cimport TG_BOOL
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.types cimport TensorBase
 
 from tensorgrad._core.declaration import composite, elementwise
 from tensorgrad._core.dtype import names
@@ -179,6 +181,14 @@ def _pow_exponent_partial(self, exponent, out):
 
 
 def _pow_check(self, exponent):
+    numbers = [isinstance(x, (int, float, complex)) for x in (self, exponent)]
+    if all(numbers):
+        raise TypeError(f"pow() received an invalid combination of arguments - got ({type(self).__name__}, {type(exponent).__name__}), but "
+                        "expected one of:\n * (Tensor input, Tensor exponent)\n * (Number self, Tensor exponent)\n * (Tensor input, "
+                        "Number exponent)\n")
+    if not numbers[1] and all([isinstance(x, bool) if is_number else (<TensorBase>x).dtype.code == TG_BOOL
+                               for x, is_number in zip((self, exponent), numbers)]):
+        raise NotImplementedError("\"pow\" not implemented for 'Bool': convert one of the operands with .to(dtype)")
     if isinstance(exponent, int) and not isinstance(exponent, bool) and exponent < 0 and not isinstance(self, (int, float, complex)) \
             and not (self.is_floating_point() or self.is_complex()):
         raise RuntimeError("Integers to negative integer powers are not allowed.")

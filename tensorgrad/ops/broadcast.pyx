@@ -91,6 +91,10 @@ composite("broadcast_tensors(Tensor... tensors) -> Tensor[]", lambda tensors: _b
 def _broadcast_all(tensors):
     shape = ()
     for x in tensors:
+        for d in range(1, min(len(shape), x.ndim) + 1):
+            if shape[-d] != x.shape[-d] and shape[-d] != 1 and x.shape[-d] != 1:
+                raise RuntimeError(f"The size of tensor a ({shape[-d]}) must match the size of tensor b ({x.shape[-d]}) at non-singleton "
+                                   f"dimension {max(len(shape), x.ndim) - d}")
         shape = _broadcast_shape(shape, tuple(x.shape))
     return tuple([x if tuple(x.shape) == shape else expand(x, shape) for x in tensors])
 

@@ -58,13 +58,17 @@ def _imag(self):
 
 
 composite("complex(Tensor real, Tensor imag)", lambda real, imag: _complex(real, imag), method=False,
+          out_exact="Expected object of scalar type {wanted} but got scalar type {got} for argument 'out'",
           reference="real + 1j * imag", samples=lambda make: [((make(3), make(3)), {})],
           doc="Complex numbers from their real and imaginary parts.")
 
 
 def _complex(real, imag):
+    types = [x.type().rpartition(".")[2].removesuffix("Tensor") for x in (real, imag)]
+    if not (real.is_floating_point() and imag.is_floating_point()):
+        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {types[0]} and {types[1]}")
     if real.dtype is not imag.dtype:
-        raise RuntimeError(f"Expected object of scalar type {real.dtype.name} but got scalar type {imag.dtype.name} for second argument")
+        raise RuntimeError(f"Expected object of scalar type {types[0]} but got scalar type {types[1]} for second argument")
     pairs = stack(handle("broadcast_tensors")((real, imag)), -1)
     return handle("view_as_complex")(pairs)
 

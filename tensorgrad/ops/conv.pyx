@@ -6,7 +6,7 @@ input is the transposed convolution and the gradient of that is the convolution 
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport fused
-from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_F16, TG_F32, dtype_of
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_BOOL, TG_F16, TG_F32, dtype_of
 from tensorgrad._core.fused cimport tg_conv
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, empty
@@ -25,6 +25,12 @@ matmul, to, constant_pad = (handle(n) for n in ("matmul", "to", "constant_pad_nd
 
 cdef str spoken(TensorBase x):
     return type_name(x).partition(".")[2].removesuffix("Tensor")
+
+
+cdef str _c_name(TensorBase x):
+    """The type as PyTorch names it where it asks C++ for the name."""
+    name = spoken(x)
+    return {"Long": "long int", "Short": "short int", "Byte": "unsigned char", "Char": "signed char"}.get(name, name.lower())
 
 
 cdef int _check(TensorBase input, TensorBase weight, TensorBase bias, stride, padding, dilation, bint transposed, output_padding,
@@ -78,11 +84,13 @@ cdef int _check(TensorBase input, TensorBase weight, TensorBase bias, stride, pa
         if any([output_padding[d] >= max(stride[d], dilation[d]) for d in range(n)]):
             raise RuntimeError("output padding must be smaller than either stride or dilation, but got output_padding: "
                                f"{list(output_padding)}, stride: {list(stride)}, dilation: {list(dilation)}")
-    for other, name in ((weight, "weight"), (bias, "bias")):
-        if other is not None and (<TensorBase>other).dtype is not input.dtype:
-            raise RuntimeError(f"Input type ({spoken(input)}) and {name} type ({spoken(<TensorBase>other)}) should be the same "
-                               "(convolution: convert one of them with .to(dtype))")
-    if input.dtype.category < CAT_FLOAT:
+    if weight.dtype is not input.dtype:
+        raise RuntimeError(f"expected scalar type {spoken(input)} but found {spoken(weight)}: Input type ({spoken(input)}) and weight type "
+                           f"({spoken(weight)}) should be the same (convolution: convert one of them with .to(dtype))")
+    if bias is not None and bias.dtype is not input.dtype:
+        raise RuntimeError(f"Input type ({_c_name(input)}) and bias type ({_c_name(bias)}) should be the same (convolution: convert one of "
+                           "them with .to(dtype))")
+    if input.dtype.code == TG_BOOL:
         raise NotImplementedError(f"\"convolution\" not implemented for '{spoken(input)}'")
     return 0
 
@@ -143,7 +151,7 @@ def _convolution(TensorBase input, TensorBase weight, TensorBase bias, stride, p
                                f"({' x '.join(map(str, sizes[2:]))}). Output size is too small")
     else:
         sizes = [x[0], k[0]] + _conv_sizes(x[2:], k[2:], stride, padding, dilation)
-    if fused.fused_of(input) == NULL:
+    if fused.fused_of(input) == NULL or input.dtype.category < CAT_FLOAT:
         return _convolution_of_others(input, weight, bias, stride, padding, dilation, transposed, sizes, groups)
     out = _new(input, sizes)
     if out.numel == 0:
@@ -364,6 +372,12 @@ def _batched(input, n, name):
 def _forward(n):
     def conv(input, weight, bias, stride, padding, dilation, groups):
         x, single = _batched(input, n, f"conv{n}d")
+        if weight.ndim != n + 2:
+            w = list(weight.shape)
+            if len(w) < 3:
+                raise RuntimeError(f"weight should have at least three dimensions, got {w} (conv{n}d)")
+            raise RuntimeError(f"Expected {len(w)}-dimensional input for {len(w)}-dimensional weight {w}, but got {x.ndim}-dimensional "
+                               f"input of size {list(x.shape)} instead: conv{n}d takes a weight of {n + 2} dimensions")
         stride, dilation = ints(stride, n, "stride"), ints(dilation, n, "dilation")
         if isinstance(padding, str):
             x, padding = _padded_by_name(x, weight, stride, padding, dilation)

@@ -10,13 +10,15 @@ from tensorgrad._core.declaration cimport native
 from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.types cimport (
     CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, alias, bump, device_of, empty, new_tensor, set_geometry, version_of)
-from tensorgrad.ops.creation cimport empty_like
+from tensorgrad.ops.creation cimport empty_like, in_order
 
 from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.dtype import names
+from tensorgrad._core.layout import contiguous_format, preserve_format
 from tensorgrad._core.primitives import hurried
 from tensorgrad.ops.creation import _like
 
+cdef Operator clone = handle("clone")
 cdef Operator zeros_like, to_copy, copy_, expand, _packed_clone
 zeros_like, to_copy, copy_, expand = (handle(n) for n in ("zeros_like", "_to_copy", "copy_", "expand"))
 _packed_clone = handle("_packed_clone")
@@ -25,7 +27,8 @@ _packed_clone = handle("_packed_clone")
 # ---- copies ----------------------------------------------------------------------------------------
 cdef object _clone(PyObject** a):
     cdef TensorBase self = <TensorBase>a[0]
-    cdef TensorBase y = empty_like(self, self.dtype)
+    cdef TensorBase y
+    y = empty_like(self, self.dtype) if <object>a[1] is None else in_order(self, self.dtype, device_of(self), <object>a[1])
     primitives.copy(y, self)
     return y
 
@@ -34,11 +37,16 @@ operator("clone(Tensor self, *, Any memory_format=None)", native(_clone), vjp={"
          reference="self.copy()", doc="A copy, through which gradients flow.",
          samples=lambda make: [((make(3, 4),), {}), ((make(3, 4).t(),), {}), ((make(),), {})])
 cdef object _contiguous(PyObject** a):
+    order = <object>a[1]
+    if order is not None and order is not contiguous_format:
+        if order is preserve_format:
+            raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
+        return <object>a[0] if (<object>a[0]).is_contiguous(memory_format=order) else clone(<object>a[0], memory_format=order)
     return <object>a[0] if (<TensorBase>a[0]).flags & CONTIGUOUS else call1(_packed_clone, <object>a[0])
 
 
 composite("contiguous(Tensor self, *, Any memory_format=None)", native(_contiguous), function=False,
-          doc="The tensor itself if its elements lie in order without gaps, else such a copy.",
+          doc="The tensor itself if its elements lie in order (or in that of `memory_format`) without gaps, else such a copy.",
           samples=lambda make: [((make(3, 4),), {}), ((make(3, 4).t(),), {})],
           reference="self")
 
@@ -110,11 +118,13 @@ operator("zero_(Tensor! self)", lambda self: primitives_fill(self, 0), vjp={"sel
 
 
 # ---- dtypes and devices ------------------------------------------------------------------------------
-def _convert(TensorBase self, dtype, device):
+def _convert(TensorBase self, dtype, device, order):
     cdef Device place = device_of(self) if device is None else memory_device(device)
     cdef DType d = self.dtype if dtype is None else dtype
     cdef TensorBase y
-    if self.storage.device is place:
+    if order is not None:
+        y = in_order(self, d, place, order)
+    elif self.storage.device is place:
         y = _like(self, None, d, None, False)
     else:
         y = empty(self.ndim, self.shape, d, place)
@@ -122,28 +132,29 @@ def _convert(TensorBase self, dtype, device):
     return y
 
 
-operator("_to_copy(Tensor self, DType? dtype, Device? device)", _convert, vjp={"self": lambda grad: grad}, jvp="linear",
-         node="to_copy", doc="A copy in another dtype or on another device.", internal=True)
+operator("_to_copy(Tensor self, DType? dtype, Device? device, Any memory_format=None)", _convert,
+         vjp={"self": lambda grad: grad}, jvp="linear", node="to_copy", doc="A copy in another dtype or on another device.", internal=True)
 
 
-def _to(TensorBase self, dtype, device, bint copy):
+def _to(TensorBase self, dtype, device, bint copy, order=None):
     if copy or (dtype is not None and dtype is not self.dtype) or (
-            device is not None and memory_device(device) is not device_of(self)):
-        return to_copy(self, dtype, device)
+            device is not None and memory_device(device) is not device_of(self)) or (
+            order is not None and order is not preserve_format and not (<object>self).is_contiguous(memory_format=order)):
+        return to_copy(self, dtype, device) if order is None else to_copy(self, dtype, device, order)
     return self
 
 
-def _to_later(self, dtype, device, copy):
+def _to_later(self, dtype, device, copy, order=None):
     """`_to`, which may return while pinned memory is still being copied."""
     hurried.on = True
     try:
-        return _to(self, dtype, device, copy)
+        return _to(self, dtype, device, copy, order)
     finally:
         hurried.on = False
 
 
 composite("to(Tensor self, DType dtype, bool non_blocking=False, bool copy=False, *, Any memory_format=None)",
-          lambda self, dtype, non_blocking, copy, memory_format: _to(self, dtype, None, copy), function=False,
+          lambda self, dtype, non_blocking, copy, memory_format: _to(self, dtype, None, copy, memory_format), function=False,
           doc="""The tensor in another dtype or on another device; itself if it is there already.
 
     Examples
@@ -154,19 +165,20 @@ composite("to(Tensor self, DType dtype, bool non_blocking=False, bool copy=False
 composite("to(Tensor self, Device? device=None, DType? dtype=None, bool non_blocking=False, bool copy=False, *, "
           "Any memory_format=None)",
           lambda self, device, dtype, non_blocking, copy, memory_format:
-          (_to_later if non_blocking else _to)(self, dtype, device, copy), function=False)
+          (_to_later if non_blocking else _to)(self, dtype, device, copy, memory_format), function=False)
 composite("to(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, Any memory_format=None)",
           lambda self, other, non_blocking, copy, memory_format:
-          (_to_later if non_blocking else _to)(self, other.dtype, other.device, copy), function=False)
+          (_to_later if non_blocking else _to)(self, other.dtype, other.device, copy, memory_format), function=False)
 composite("type_as(Tensor self, Tensor other)", lambda self, other: _to(self, other.dtype, other.device, False),
           function=False, doc="The tensor in the dtype and on the device of another.",
           samples=lambda make: [((make(3, 4), make(2, requires_grad=False)), {})],
           reference="self")
-composite("cpu(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, None, cpu, False), function=False,
+composite("cpu(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, None, cpu, False, memory_format),
+          function=False,
           doc="The tensor on the CPU; itself if it is there already.")
 composite("cuda(Tensor self, Device? device=None, bool non_blocking=False, Any memory_format=None)",
           lambda self, device, non_blocking, memory_format:
-          (_to_later if non_blocking else _to)(self, None, as_device("cuda") if device is None else device, False),
+          (_to_later if non_blocking else _to)(self, None, as_device("cuda") if device is None else device, False, memory_format),
           function=False, doc="The tensor on a CUDA device.")
 
 
@@ -180,7 +192,7 @@ def _declare_conversions():
 
 
 def _declare_conversion(name, target):
-    composite(f"{name}(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, target, None, False),
+    composite(f"{name}(Tensor self, Any memory_format=None)", lambda self, memory_format: _to(self, target, None, False, memory_format),
               function=False, doc=f"The tensor as `{target}`.")
 
 

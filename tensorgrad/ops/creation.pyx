@@ -14,6 +14,8 @@ from tensorgrad._core.types cimport (
 
 import math
 
+from tensorgrad._core.layout import contiguous_format, preserve_format, strides_of
+from tensorgrad._core.layout import memory_format as MemoryFormat
 from tensorgrad._core.declaration import composite, operator
 
 FACTORY = "*, DType? dtype=None, Device? device=None, bool requires_grad=False, Any layout=None, bool pin_memory=False"
@@ -117,11 +119,34 @@ cdef TensorBase empty_like(TensorBase x, DType dtype):
     return y
 
 
+cdef TensorBase in_order(TensorBase x, DType dtype, Device place, object order):
+    """An uninitialised tensor of x's shape whose elements lie in a memory format."""
+    cdef TensorBase y
+    cdef int64_t strides[64]
+    cdef int d
+    if not isinstance(order, MemoryFormat):
+        raise TypeError(f"memory_format must be tensorgrad.memory_format, not {type(order).__name__}")
+    y = empty(x.ndim, x.shape, dtype, place)
+    if order is preserve_format:
+        if not x.flags & CONTIGUOUS and dense_strides(x, strides):
+            set_geometry(y, x.ndim, x.shape, strides)
+    elif order is not contiguous_format:
+        wanted = strides_of(order, shape_tuple(x))
+        for d in range(x.ndim):
+            strides[d] = wanted[d]
+        set_geometry(y, x.ndim, x.shape, strides)
+    return y
+
+
 cdef TensorBase like(PyObject** x, PyObject** options, object value):
     """A tensor for another, from the slots of a factory: of its shape, dtype and device where nothing else is said."""
     cdef TensorBase source = <TensorBase>x[0]
     cdef TensorBase y
-    if <object>options[0] is None and <object>options[1] is None and <object>options[2] is False:
+    if <object>options[5] is not None:
+        y = in_order(source, source.dtype if <object>options[0] is None else <object>options[0],
+                     device_of(source) if <object>options[1] is None else memory_device(<object>options[1]), <object>options[5])
+        (<object>y).requires_grad_(<object>options[2])
+    elif <object>options[0] is None and <object>options[1] is None and <object>options[2] is False:
         y = empty_like(source, source.dtype)
     else:
         y = _like(source, None, <object>options[0], <object>options[1], <object>options[2], None)
@@ -238,6 +263,10 @@ def _arange(start, end, step, dtype, device, requires_grad, layout, pin_memory):
         raise RuntimeError("step must be nonzero")
     if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if dtype is not None and (<DType>dtype).category < CAT_FLOAT:       # whole numbers first, then the count
+        start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise ValueError(f"step must be nonzero: it is below 1, and {dtype} has whole numbers only")
     if (step > 0 and start > end) or (step < 0 and start < end):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = isinstance(start, int) and isinstance(end, int) and isinstance(step, int)
@@ -295,7 +324,7 @@ def _linspace(start, end, steps, dtype, device, requires_grad, layout, pin_memor
     return x
 
 
-operator(f"linspace(Number start, Number end, int steps, {FACTORY})", _linspace, method=False,
+operator(f"linspace(Number start, Number end, int steps, {FACTORY})", _linspace, method=False, overloaded=True,
          doc="""Evenly spaced numbers from `start` to `end`, both included.
 
     Examples
@@ -305,7 +334,7 @@ operator(f"linspace(Number start, Number end, int steps, {FACTORY})", _linspace,
     """)
 composite(f"logspace(Number start, Number end, int steps, Number base=10.0, {FACTORY})",
           lambda start, end, steps, base, dtype, device, requires_grad, layout, pin_memory:
-          _logspace(start, end, steps, base, dtype, device, requires_grad), method=False,
+          _logspace(start, end, steps, base, dtype, device, requires_grad), method=False, overloaded=True,
           doc="Numbers whose logarithms to `base` are evenly spaced.")
 
 

@@ -54,12 +54,12 @@ operator("diagonal_backward(Tensor grad_output, Size input_sizes, int offset, in
          samples=lambda make: [((make(3), (3, 4), 1, 0, 1), {})])
 composite("diag(Tensor self, int diagonal=0)", lambda self, offset: _diag(self, offset), reference="np.diag(self, diagonal)",
           samples=lambda make: [((make(3),), {}), ((make(3), 1), {}), ((make(3, 4), -1), {})],
-          doc="The diagonal of a matrix, or the matrix that has a vector on its diagonal.")
+          doc="The diagonal of a matrix, as a copy, or the matrix that has a vector on its diagonal.")
 
 
 def _diag(self, offset):
     if self.ndim == 2:
-        return diagonal(self, offset)
+        return handle("_packed_clone")(diagonal(self, offset))
     if self.ndim != 1:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {self.ndim}D")
     n = self.size(0) + abs(offset)
@@ -73,6 +73,11 @@ composite("diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1)",
 
 
 def _diag_embed(self, offset, dim1, dim2):
+    for dim in (dim1, dim2):
+        if not -self.ndim - 1 <= dim <= self.ndim:
+            raise IndexError(f"Dimension out of range (expected to be in range of [{-self.ndim - 1}, {self.ndim}], but got {dim})")
+    if (dim1 - dim2) % (self.ndim + 1) == 0:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     n = self.size(-1) + abs(offset)
     out = diagonal_backward(self, (*self.shape[:-1], n, n), offset, self.ndim - 1, self.ndim)
     return movedim(out, (self.ndim - 1, self.ndim), (dim1, dim2))
@@ -81,6 +86,8 @@ def _diag_embed(self, offset, dim1, dim2):
 # ---- triangles -----------------------------------------------------------------------------------------------------------
 def _triangle(bint lower):
     def forward(self, diagonal):
+        if self.ndim < 2:
+            raise RuntimeError(f"{'tril' if lower else 'triu'}: input tensor must have at least 2 dimensions, got {self.ndim}")
         rows = unsqueeze(arange(self.size(-2), device=self.device), 1)
         columns = arange(self.size(-1), device=self.device)
         keep = columns - rows <= diagonal if lower else columns - rows >= diagonal

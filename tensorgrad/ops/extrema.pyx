@@ -65,6 +65,7 @@ def _extreme_tangent(self, self_t, out, dim, keepdim):
 for _name, _forward, _what, _ref in (("amax", native(_amax), "largest", "np.amax"), ("amin", native(_amin), "smallest", "np.amin")):
     operator(f"{_name}(Tensor self, Dims dim=(), bool keepdim=False)", _forward,
              vjp={"self": _share_equally}, jvp=_extreme_tangent,
+             out_exact="Expected the dtype for input and out to match, but got {wanted} for input's dtype and {got} for out's dtype.",
              reference=f"{_ref}(self, axis=dim or None, keepdims=keepdim)",
              samples=lambda make: [((make(2, 3),), {}), ((make(2, 3, 2), (0, 2)), {}), ((make(3, 4), 1, True), {})],
              doc=f"The {_what} element, of all or over the named dimensions; equal ones share the gradient.")
@@ -72,7 +73,7 @@ for _name, _forward, _what, _ref in (("amax", native(_amax), "largest", "np.amax
 
 cdef tuple extreme_with_index(bint is_max, TensorBase self, int dim, bint keepdim):
     """(values, indices) along one dimension."""
-    cdef TensorBase index = arg_extreme(is_max, self, dim, True)
+    cdef TensorBase index = arg_extreme(is_max, self, dim, True, "max" if is_max else "min")
     cdef TensorBase x = self if self.ndim else new_tensor(self.storage, self.dtype, 1, _one, _one, self.offset)
     cdef TensorBase flat = index if index.ndim else new_tensor(index.storage, index.dtype, 1, _one, _one, index.offset)
     cdef TensorBase values = empty(flat.ndim, flat.shape, self.dtype, self.storage.device)
@@ -100,11 +101,10 @@ cdef TensorBase _drop(TensorBase x, int dim):
     return new_tensor(x.storage, x.dtype, n, shape, strides, x.offset)
 
 
-cdef TensorBase arg_extreme(bint is_max, TensorBase self, object dim, bint keepdim):
+cdef TensorBase arg_extreme(bint is_max, TensorBase self, object dim, bint keepdim, str name):
     cdef int64_t shape[64]
     cdef TensorBase x = self, out
     cdef int d, along
-    name = "argmax" if is_max else "argmin"
     if self.dtype.category == CAT_COMPLEX:
         raise NotImplementedError(f"\"{name}\" not implemented for complex tensors, which have no order")
     if self.dtype.category == CAT_BOOL:
@@ -115,7 +115,7 @@ cdef TensorBase arg_extreme(bint is_max, TensorBase self, object dim, bint keepd
                              "with the 'dim' argument.")
         flat = cast(x, x.dtype.code)
         x = reshape(flat, (-1,))
-        out = arg_extreme(is_max, x, 0, False)
+        out = arg_extreme(is_max, x, 0, False, name)
         return reshape(out, (1,) * self.ndim) if keepdim else out
     along = dim
     if self.ndim == 0:
@@ -131,11 +131,11 @@ cdef TensorBase arg_extreme(bint is_max, TensorBase self, object dim, bint keepd
 
 
 cdef object _argmax(PyObject** a):
-    return arg_extreme(True, <TensorBase>a[0], <object>a[1], <object>a[2])
+    return arg_extreme(True, <TensorBase>a[0], <object>a[1], <object>a[2], "argmax")
 
 
 cdef object _argmin(PyObject** a):
-    return arg_extreme(False, <TensorBase>a[0], <object>a[1], <object>a[2])
+    return arg_extreme(False, <TensorBase>a[0], <object>a[1], <object>a[2], "argmin")
 
 
 operator("argmax(Tensor self, Dim? dim=None, bool keepdim=False)", native(_argmax),
@@ -219,8 +219,17 @@ for _name, _what, _forward, _of_all, _along in (
              jvp=lambda self_t, dim, indices, keepdim: (_pick(self_t, dim, indices, keepdim), None),
              nondifferentiable=("indices",), samples=lambda make: [((make(3, 4), 1), {}), ((make(3, 4), 0, True), {})])
 composite("aminmax(Tensor self, *, Dim? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)",
-          lambda self, dim, keepdim: return_types.aminmax((handle("amin")(self, () if dim is None else (dim,), keepdim),
-                                                           amax(self, () if dim is None else (dim,), keepdim))),
+          lambda self, dim, keepdim: _aminmax(self, dim, keepdim), out_exact="Expected out tensor to have dtype {c_wanted}, but got "
+          "{c_got} instead",
           doc="The smallest and the largest element.",
           samples=lambda make: [((make(3, 4),), {}), ((make(3, 4),), {"dim": 1})],
           reference="(np.min(self, axis=dim, keepdims=keepdim), np.max(self, axis=dim, keepdims=keepdim))")
+
+
+def _aminmax(self, dim, keepdim):
+    if dim is None and self.numel() == 0:
+        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+    if dim is not None and self.ndim and self.size(dim) == 0:
+        raise IndexError(f"aminmax: Expected reduction dim {dim} to have non-zero size.")
+    dims = () if dim is None else (dim,)
+    return return_types.aminmax((handle("amin")(self, dims, keepdim), amax(self, dims, keepdim)))

@@ -7,7 +7,7 @@ from tensorgrad._core.dtype cimport CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, 
 from tensorgrad._core.dispatch cimport invoke
 from tensorgrad._core.tensor cimport set_views
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, device_of, empty, memory
+from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, device_of, empty, memory, set_geometry
 
 import operator as py_operator
 
@@ -140,11 +140,12 @@ cdef extern from "rows.h":
 
 
 cdef object _true_places(TensorBase mask, bint as_rows):
-    """The places of the true elements of a packed mask: a row for each, or a list of columns."""
+    """The places of the true elements of a packed mask: a row for each (columns are contiguous), or a list of columns."""
     cdef int64_t* columns[64]
     cdef int64_t shape[2]
+    cdef int64_t strides[2]
     cdef const uint8_t* p = <const uint8_t*>memory(mask)
-    cdef int64_t count, step = 1
+    cdef int64_t count
     cdef int d, n = mask.ndim
     cdef TensorBase x
     with nogil:
@@ -153,9 +154,10 @@ cdef object _true_places(TensorBase mask, bint as_rows):
     result = []
     if as_rows:
         x = empty(2, shape, dtype_of(TG_I64), cpu)
-        step = n
+        strides[0], strides[1] = 1, max(count, 1)
+        set_geometry(x, 2, shape, strides)
         for d in range(n):
-            columns[d] = <int64_t*>memory(x) + d
+            columns[d] = <int64_t*>memory(x) + d * count
     else:
         for d in range(n):
             x = empty(1, shape, dtype_of(TG_I64), cpu)
@@ -163,7 +165,7 @@ cdef object _true_places(TensorBase mask, bint as_rows):
             result.append(x)
     if count:
         with nogil:
-            tg_true_places(p, n, mask.shape, mask.numel, columns, step)
+            tg_true_places(p, n, mask.shape, mask.numel, columns, 1)
     return x if as_rows else result
 
 
@@ -332,8 +334,14 @@ def setitem(x, items, value):
         t = value
     if t.ndim > (<TensorBase>view).ndim or any([t.shape[t.ndim - 1 - i] not in (1, view.shape[-1 - i])
                                                 for i in range(t.ndim)]):
-        raise RuntimeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of "
-                           f"shape {list(view.shape)}")
+        wrong = (f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape "
+                 f"{list(view.shape)}")
+        if t.ndim > (<TensorBase>view).ndim:
+            raise RuntimeError(wrong)
+        d = next(d for d in range(t.ndim) if t.shape[d] not in (1, view.shape[view.ndim - t.ndim + d]))
+        raise RuntimeError(f"The expanded size of the tensor ({view.shape[view.ndim - t.ndim + d]}) must match the existing size "
+                           f"({t.shape[d]}) at non-singleton dimension {view.ndim - t.ndim + d}.  Target sizes: {list(view.shape)}.  "
+                           f"Tensor sizes: {list(value.shape)}: {wrong}")
     copy_(view, value)
 
 

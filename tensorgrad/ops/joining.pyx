@@ -7,11 +7,12 @@ from tensorgrad._core cimport primitives
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dtype cimport dtype_of, promote
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty
+from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, set_geometry, shape_tuple
 from tensorgrad.ops.shape cimport read_sizes, sizes_of, unsqueezed, with_geometry
 from tensorgrad.ops.slicing cimport part
 
 from tensorgrad._core.declaration import composite, operator
+from tensorgrad._core.layout import channels_last, channels_last_3d, strides_of
 
 cdef Operator reshape, expand, unsqueeze, cat, sum_, movedim, split_with_sizes, unbind, clone
 reshape, expand, unsqueeze, cat, sum_ = (handle(n) for n in ("reshape", "expand", "unsqueeze", "cat", "sum"))
@@ -32,16 +33,17 @@ cdef enum:
 cdef TensorBase joined(tuple tensors, int dim):
     cdef TensorBase x, first = None, out
     cdef int64_t shape[64]
+    cdef int64_t steps[64]
     cdef int64_t start = 0
     cdef int d, code = -1
     cdef Py_ssize_t i
     if not tensors:
-        raise ValueError("expected a non-empty list of Tensors")
+        raise ValueError("tensorgrad.cat(): expected a non-empty list of Tensors")
     for i, item in enumerate(tensors):
         x = <TensorBase>item
         code = x.dtype.code if code < 0 else promote(code, x.dtype.code)
         if x.ndim == 0:
-            raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+            raise RuntimeError(f"zero-dimensional tensor (at position {[t is x for t in tensors].index(True)}) cannot be concatenated")
         if x.ndim == 1 and x.numel == 0 and len(tensors) > 1:
             continue        # an empty vector joins anything, as it always did in PyTorch
         if first is None:
@@ -68,6 +70,14 @@ cdef TensorBase joined(tuple tensors, int dim):
         first, dim = tensors[0], 0
         shape[0] = 0
     out = empty(first.ndim, shape, dtype_of(code), first.storage.device)
+    if (first.ndim == 4 or first.ndim == 5) and not first.flags & CONTIGUOUS:
+        order = channels_last if first.ndim == 4 else channels_last_3d
+        # so is what they are joined to
+        if all([x.is_contiguous(memory_format=order) for x in tensors if x.ndim == first.ndim]):
+            strides = strides_of(order, shape_tuple(out))
+            for d in range(first.ndim):
+                steps[d] = strides[d]
+            set_geometry(out, first.ndim, shape, steps)
     for item in tensors:
         x = <TensorBase>item
         if x.numel:
@@ -80,7 +90,7 @@ cdef int put(TensorBase x, TensorBase out, int dim, int64_t start, int64_t lengt
     """Write `x` into indices `start` to `start + length` of dimension `dim` of a fresh tensor, which `x` may lack."""
     cdef int64_t width
     cdef TensorBase target
-    if x.flags & CONTIGUOUS and x.dtype is out.dtype and x.storage.data != NULL and x.numel * out.dtype.itemsize <= AT_ONCE:
+    if x.flags & out.flags & CONTIGUOUS and x.dtype is out.dtype and x.storage.data != NULL and x.numel * out.dtype.itemsize <= AT_ONCE:
         width = out.strides[dim]
         if width * length == x.numel:       # nothing lies around it
             memcpy(out.storage.data + (out.offset + start * width) * out.dtype.itemsize,
@@ -157,18 +167,29 @@ operator("stack(Tensor[] tensors, NewDim dim=0)", native(_stack), vjp={"tensors"
          jvp="linear", method=False, reference="np.stack(tensors, dim)",
          samples=lambda make: [(((make(2, 3), make(2, 3)),), {}), (((make(2), make(2)), -1), {})],
          doc="Tensors of one shape joined along a new dimension.")
-composite("hstack(Tensor[] tensors)", lambda tensors: cat(tuple([reshape(x, (1,)) if x.ndim == 0 else x for x in tensors]),
-                                                          0 if tensors[0].ndim < 2 else 1), method=False,
+
+
+def _some(tensors, name):
+    if not tensors:
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    return tensors
+
+
+composite("hstack(Tensor[] tensors)",
+          lambda tensors: cat(tuple([reshape(x, (1,)) if x.ndim == 0 else x for x in _some(tensors, "hstack")]),
+                              0 if tensors[0].ndim < 2 else 1), method=False,
           reference="np.hstack(tensors)", samples=lambda make: [(((make(2, 3), make(2, 1)),), {})],
           doc="Tensors joined side by side: along the second dimension, vectors along their only one.")
-composite("vstack(Tensor[] tensors)", lambda tensors: cat(tuple([reshape(x, (1, -1)) if x.ndim < 2 else x for x in tensors]), 0),
+composite("vstack(Tensor[] tensors)",
+          lambda tensors: cat(tuple([reshape(x, (1, -1)) if x.ndim < 2 else x for x in _some(tensors, "vstack")]), 0),
           method=False, reference="np.vstack(tensors)", samples=lambda make: [(((make(3), make(3)),), {})],
           aliases=("row_stack",), doc="Tensors joined on top of one another; vectors are rows.")
-composite("dstack(Tensor[] tensors)", lambda tensors: cat(tuple([_at_least_3d(x) for x in tensors]), 2), method=False,
+composite("dstack(Tensor[] tensors)", lambda tensors: cat(tuple([_at_least_3d(x) for x in _some(tensors, "dstack")]), 2),
+          method=False,
           reference="np.dstack(tensors)", samples=lambda make: [(((make(2, 3), make(2, 3)),), {})],
           doc="Tensors joined along the third dimension.")
 composite("column_stack(Tensor[] tensors)",
-          lambda tensors: cat(tuple([reshape(x, (-1, 1)) if x.ndim < 2 else x for x in tensors]), 1), method=False,
+          lambda tensors: cat(tuple([reshape(x, (-1, 1)) if x.ndim < 2 else x for x in _some(tensors, "column_stack")]), 1), method=False,
           reference="np.column_stack(tensors)", samples=lambda make: [(((make(3), make(3)),), {})],
           doc="Vectors as the columns of a matrix.")
 

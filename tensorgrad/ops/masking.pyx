@@ -2,7 +2,7 @@
 from cpython.object cimport PyObject
 
 from tensorgrad._core.device cimport cpu
-from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BOOL, TG_I64, dtype_of
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BOOL, TG_I64, dtype_of
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dispatch cimport invoke
 from tensorgrad._core.operator cimport Operator, handle
@@ -19,6 +19,10 @@ arange, where, zeros, broadcast_tensors, clone = (handle(n) for n in ("arange", 
 masked_fill, sum_, sum_to_size = (handle(n) for n in ("masked_fill", "sum", "sum_to_size"))
 
 
+cdef str _c_type(TensorBase x):
+    return {"float32": "float", "float64": "double"}.get(x.dtype.name, f"{x.dtype.name}_t")
+
+
 cdef object _masked_fill(PyObject** a):
     """By `where`; the result has the dtype of `self`, whatever the value's."""
     cdef TensorBase self = <TensorBase>a[0], mask = <TensorBase>a[1], out
@@ -31,6 +35,9 @@ cdef object _masked_fill(PyObject** a):
             raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                                f"{(<TensorBase>value).ndim} dimension(s).")
         if (<TensorBase>value).dtype is not self.dtype:
+            if (<TensorBase>value).dtype.category == CAT_COMPLEX and self.dtype.category != CAT_COMPLEX \
+                    and (<TensorBase>value).wrap is None and value.item().imag:
+                raise RuntimeError(f"value cannot be converted to type {_c_type(self)} without overflow: it is complex (masked_fill)")
             value = to(value, self.dtype)
     elif isinstance(value, complex) and not self.is_complex():
         raise RuntimeError("value cannot be converted to type float without overflow")
@@ -90,11 +97,12 @@ composite("masked_scatter(Tensor self, Tensor mask, Tensor source)", lambda self
 
 
 def _masked_scatter(self, mask, source):
+    if mask.dtype is not dtype_of(TG_BOOL):
+        raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {_title(mask)}")
     self, mask = broadcast_tensors((self, mask))
     n = int(mask.sum().item())
     if n > source.numel():
-        raise RuntimeError("masked_scatter: expected self and source to have same dtypes and source at least as many elements as the "
-                           f"mask has ones (got {source.numel()} and {n})")
+        raise RuntimeError(f"Number of elements of source < number of ones in mask (masked_scatter: got {source.numel()} and {n})")
     out = clone(self).contiguous()
     setitem(out, mask, getitem(reshape(source, (-1,)), slice(0, n)))
     return out

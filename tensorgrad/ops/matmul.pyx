@@ -41,7 +41,7 @@ cdef str spoken(TensorBase x):
 cdef int check_operands(TensorBase a, TensorBase b, str name) except -1:
     if a.dtype is not b.dtype:
         if name == "dot" or name == "vdot":
-            raise RuntimeError(f"{name} : expected both vectors to have same dtype, but found {spoken(a)} and {spoken(b)}")
+            raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {spoken(a)} and {spoken(b)} ({name})")
         if name == "addmv":
             raise RuntimeError(f"addmv input tensors must have the same dtype, but got {spoken(b)}, {spoken(a)}, and {spoken(b)}")
         if name == "bmm":

@@ -132,6 +132,10 @@ composite("float_power(Operand self, Operand exponent)", lambda self, exponent: 
 
 
 def _float_power(self, exponent):
+    if not hasattr(self, "dtype") and not hasattr(exponent, "dtype"):
+        raise TypeError(f"float_power() received an invalid combination of arguments - got ({type(self).__name__}, "
+                        f"{type(exponent).__name__}), but expected one of:\n * (Tensor input, Tensor exponent)\n * (Number self, Tensor "
+                        "exponent)\n * (Tensor input, Number exponent)\n")
     complex_ = any([isinstance(x, complex) or getattr(x, "is_complex", bool)() for x in (self, exponent)])
     wide = names()["complex128" if complex_ else "float64"]
     self, exponent = (x if isinstance(x, (int, float, complex)) else to(x, wide) for x in (self, exponent))

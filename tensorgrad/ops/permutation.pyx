@@ -7,7 +7,8 @@ from tensorgrad._core cimport primitives
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dispatch cimport invoke
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport TensorBase, empty, int_tuple
+from tensorgrad._core.types cimport TensorBase, int_tuple
+from tensorgrad.ops.creation cimport empty_like
 from tensorgrad.ops.shape cimport read_sizes, sizes_of, strided, strides_of, with_geometry
 
 import warnings
@@ -46,6 +47,7 @@ def _permute_batch(batch_size, in_dims, self, dims):
 
 
 operator("permute(Tensor self, Dims dims)", native(_permute), view=True, batch=_permute_batch,
+         repeated_dims="permute(): duplicate dims are not allowed.",
          vjp={"self": lambda grad, dims: permute(grad, _inverse(dims))}, jvp="linear", reference="np.transpose(self, dims)",
          samples=lambda make: [((make(2, 3, 4), (2, 0, 1)), {})], doc="The dimensions in another order, as a view.")
 
@@ -133,6 +135,7 @@ def _adjoint(self):
 
 composite("movedim(Tensor self, Dims source, Dims destination)", lambda self, source, destination: _movedim(self, source, destination),
           aliases=("moveaxis",), reference="np.moveaxis(self, source, destination)",
+          repeated_dims="movedim: repeated dim in `{parameter}` ({dims})",
           samples=lambda make: [((make(2, 3, 4), 0, 2), {})], doc="Some dimensions moved to other places, as a view.")
 
 
@@ -149,7 +152,7 @@ def _movedim(TensorBase self, source, destination):
 
 # ---- rearranging copies ----------------------------------------------------------------------------------------
 def _flip(TensorBase self, dims):
-    cdef TensorBase out = empty(self.ndim, self.shape, self.dtype, self.storage.device)
+    cdef TensorBase out = empty_like(self, self.dtype)
     cdef list strides = strides_of(self)
     cdef int64_t offset = self.offset
     if self.numel:
@@ -183,6 +186,8 @@ composite("roll(Tensor self, Size shifts, Dims? dims=None)", lambda self, shifts
 
 
 def _roll(self, shifts, dims):
+    if not shifts:
+        raise RuntimeError("`shifts` required: roll got none")
     if dims is None:
         if len(shifts) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:0")

@@ -232,6 +232,9 @@ composite("isclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08
 def _isclose(self, other, rtol, atol, equal_nan):
     if self.dtype is not other.dtype:
         raise RuntimeError(f"{_title(self)} did not match {_title(other)}")
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if tolerance < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {tolerance}")
     same = self == other
     if equal_nan:
         same = same | ((self != self) & (other != other))

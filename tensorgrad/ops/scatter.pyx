@@ -67,6 +67,7 @@ operator("gather(Tensor self, Dim dim, Tensor index, *, bool sparse_grad=False)"
                                                                        dim, index, grad)}, jvp="linear",
          reference="np.take_along_axis(self, index, dim)",
          samples=lambda make: [((make(3, 4), 1, make(3, 2, integer=4)), {}), ((make(3, 4), 0, make(2, 4, integer=3)), {})],
+         out_exact="Expected out tensor to have dtype {c_wanted}, but got {c_got} instead",
          doc="The elements at ``out[i][j] = self[index[i][j]][j]`` (for dim 0).")
 
 
@@ -74,7 +75,7 @@ def _scattered(int mode, str name):
     def forward(TensorBase self, int dim, TensorBase index, TensorBase src):
         cdef TensorBase out, i = _index_like(index, self, name)
         if src.dtype is not self.dtype:
-            raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
+            raise RuntimeError(f"scatter(): Expected self.dtype to be equal to src.dtype ({name}: {self.dtype} and {src.dtype})")
         if i.numel:
             _check_ranks(name, self, dim, i, src)
         out = empty(self.ndim, self.shape, self.dtype, self.storage.device)
@@ -233,10 +234,31 @@ def _scatter_reduced(self, dim, index, src, reduce, include_self):
 
 
 composite("index_reduce(Tensor self, Dim dim, Tensor index, Tensor source, str reduce, *, bool include_self=True)",
-          lambda self, dim, index, source, reduce, include_self: _scatter_reduced(
-              self, dim, _wide_index(index, source, dim), source, reduce, include_self), inplace=True,
+          lambda self, dim, index, source, reduce, include_self: _index_reduce(self, dim, index, source, reduce, include_self),
+          inplace=True,
           samples=lambda make: [((make(3, 4), 1, make(2, integer=4), make(3, 2), "prod"), {})],
-          doc="`scatter_reduce` of whole slices of one dimension.")
+          doc="`scatter_reduce` of whole slices of one dimension, by 'prod', 'mean', 'amax' or 'amin'.")
+
+
+def _check_source(name, self, dim, index, source):
+    """A slice of `source` for each index, of the shape of a slice of `self`."""
+    if index.ndim > 1:
+        raise IndexError(f"{name}_(): Index is supposed to be a vector, but got dim: {index.ndim} with type: {index.dtype}")
+    mine, theirs = (list(x.shape) for x in (self, source))
+    if len(mine) != len(theirs) or any([a != b for d, (a, b) in enumerate(zip(mine, theirs)) if d != dim]):
+        raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+                           f"{mine} source.shape = {theirs}")
+    if index.numel() != (theirs[dim] if theirs else 1):
+        raise RuntimeError(f"{name}_(): Number of indices ({index.numel()}) should be equal to source.size(dim): "
+                           f"({theirs[dim] if theirs else 1}), for dim: {dim}")
+
+
+def _index_reduce(self, dim, index, source, reduce, include_self):
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+    _check_source("index_reduce", self, dim, index, source)
+    wide = _wide_index(index, source, dim) if self.ndim else reshape(index, ())
+    return _scatter_reduced(self, dim, wide, source, reduce, include_self)
 
 
 def _index_select(TensorBase self, int dim, TensorBase index):
@@ -291,6 +313,8 @@ composite("index_add(Tensor self, Dim dim, Tensor index, Tensor source, *, Numbe
 
 
 def _index_add(self, dim, index, source, alpha):
+    if self.ndim:
+        _check_source("index_add", self, dim, index, source)
     if self.ndim == 0:
         total = sum_(source, dtype=self.dtype)
         return self + (total if alpha == 1 else total * alpha)

@@ -250,10 +250,18 @@ composite("unflatten(Tensor self, Dim dim, Size sizes)", lambda self, dim, sizes
 
 def _unflatten(TensorBase self, int dim, sizes):
     shape = sizes_of(self)
-    return view(self, tuple(shape[:dim] + infer_size(sizes, shape[dim]) + shape[dim + 1:]))
+    if not sizes:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    try:
+        inferred = infer_size(sizes, shape[dim])
+    except RuntimeError as error:
+        raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({shape[dim]}) in the "
+                           "input tensor") from error
+    return view(self, tuple(shape[:dim] + inferred + shape[dim + 1:]))
 
 
-composite("ravel(Tensor self)", lambda self: reshape(self, (-1,)), reference="self.ravel()", doc="The elements in one dimension.")
+composite("ravel(Tensor self)", lambda self: reshape(handle("contiguous")(self), (-1,)), reference="self.ravel()",
+          doc="The elements in one dimension.")
 
 
 # ---- dimensions of size one --------------------------------------------------------------------------------

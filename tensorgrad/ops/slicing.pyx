@@ -5,6 +5,7 @@ from libc.string cimport memcpy
 
 from tensorgrad._core cimport primitives
 from tensorgrad._core.declaration cimport native
+from tensorgrad._core.dtype cimport TG_BOOL
 from tensorgrad._core.dispatch cimport invoke
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, empty, new_tensor
@@ -149,6 +150,13 @@ cdef object _narrow(PyObject** a):
 composite("narrow(Tensor self, Dim dim, int start, int length)", native(_narrow),
           reference="np.take(self, range(start, start + length), dim)", samples=lambda make: [((make(5, 2), 0, 1, 3), {})],
           doc="`length` indices of one dimension from `start` on, as a view.")
+composite("narrow(Tensor self, Dim dim, Tensor start, int length)", lambda self, dim, start, length: _narrow_from(self, dim, start, length))
+
+
+def _narrow_from(self, dim, start, length):
+    if start.ndim or start.is_floating_point() or start.is_complex() or (<TensorBase>start).dtype.code == TG_BOOL:
+        raise RuntimeError(f"start must be an 0-dim integral Tensor. (narrow got {start.dtype} of shape {list(start.shape)})")
+    return handle("narrow")(self, dim, int(start), length)
 
 
 def _unbind(TensorBase self, int dim):

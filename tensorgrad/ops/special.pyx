@@ -70,10 +70,24 @@ def _logit(self):
     return log(self / (1 - self))
 
 
-composite("xlogy(Tensor self, Tensor other)",
-          lambda self, other: where((self == 0) & (other == other), 0, self * log(other)), domain=(0.3, 2.0),
-          inplace=True,
-          reference="np.where(self == 0, 0, self * np.log(other))", doc="``x * log(y)``, and 0 where x is 0.")
+composite("xlogy(Operand self, Operand other)", lambda self, other: _xlogy(self, other), domain=(0.3, 2.0), inplace=True,
+          reference="np.where(self == 0, 0, self * np.log(other))",
+          samples=lambda make: [((make(3, 4, low=0.3, high=2.0), make(4, low=0.3, high=2.0)), {}), ((make(3), 2.5), {}),
+                                ((2.5, make(3, low=0.3, high=2.0)), {})],
+          doc="``x * log(y)``, and 0 where x is 0.")
+
+
+def _xlogy(self, other):
+    if not hasattr(self, "dtype") and not hasattr(other, "dtype"):
+        raise TypeError(f"xlogy() received an invalid combination of arguments - got ({type(self).__name__}, {type(other).__name__}), but "
+                        "expected one of:\n * (Tensor input, Tensor other)\n * (Number self, Tensor other)\n * (Tensor input, Number "
+                        "other)\n")
+    if isinstance(other, (int, float)):
+        logarithm = math.log(other) if other > 0 else -math.inf if other == 0 else math.nan
+        return where((self == 0) & (other == other), 0, self * logarithm)
+    return where((self == 0) & (other == other), 0, self * log(other))
+
+
 composite("nan_to_num(Tensor self, Number? nan=None, Number? posinf=None, Number? neginf=None)",
           lambda self, nan, posinf, neginf: _nan_to_num(self, nan, posinf, neginf), inplace=True,
           reference="np.nan_to_num(self)", doc="nan replaced by 0 and infinities by the largest finite numbers, or by what is given.")
@@ -107,9 +121,12 @@ composite("cross(Tensor self, Tensor other, Dim dim=-1)", lambda self, other, di
 
 
 def _cross(self, other, dim):
+    if self.ndim != other.ndim:
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions: got shapes "
+                           f"{list(self.shape)} and {list(other.shape)}")
+    if self.size(dim) != 3 or other.size(dim) != 3:
+        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {self.size(dim)} and {other.size(dim)}")
     self, other = handle("broadcast_tensors")((self, other))
-    if self.size(dim) != 3:
-        raise RuntimeError(f"inputs dimension {dim} must have length 3. Got {self.size(dim)} and {other.size(dim)}")
     return (roll(self, -1, dim) * roll(other, -2, dim)) - (roll(self, -2, dim) * roll(other, -1, dim))
 
 

@@ -385,6 +385,14 @@ def _cov(self, correction, fweights, aweights):
     for name, w in (("fweights", fweights), ("aweights", aweights)):
         if w is not None and w.ndim > 1:
             raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {w.ndim} dimensions")
+        if w is not None and (w.is_floating_point() or w.is_complex()) != (name == "aweights"):
+            raise RuntimeError(f"cov(): expected {name} to have {'floating point' if name == 'aweights' else 'integral'} dtype but got "
+                               f"{name} with {w.type().rpartition('.')[2].removesuffix('Tensor')} dtype")
+        if w is not None and w.numel() != x.size(1):
+            raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations in the input but got "
+                               f"{w.numel()} != {x.size(1)}")
+        if w is not None and w.numel() and bool((w < 0).any()):
+            raise RuntimeError(f"cov(): {name} cannot be negative")
     weights = fweights if aweights is None else aweights if fweights is None else fweights * aweights
     total = x.size(1) if weights is None else sum_(weights)
     mean = (sum_(x, (1,), True) if weights is None else sum_(x * weights, (1,), True)) / total
