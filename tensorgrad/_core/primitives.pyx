@@ -29,10 +29,6 @@ cdef extern from "array.h" nogil:
     float tg_bf16_to_float(uint16_t h)
     uint16_t tg_float_to_bf16(float f)
 
-cdef enum:
-    RELEASE_GIL_AT = 1 << 15     # elements; below, another thread would not get far
-
-
 cdef class DeviceArray:
     """What a plugin's kernel sees of a tensor.
 
@@ -585,13 +581,16 @@ cdef int sort(TensorBase values, TensorBase indices, TensorBase x, int dim, bint
     describe(values, &v)
     describe(indices, &i)
     describe(x, &a)
-    hold(values, &v, &held[0])
-    hold(indices, &i, &held[1])
-    hold(x, &a, &held[2])
-    with nogil:
+    if x.numel >= SORT_WITHOUT_GIL_AT:
+        hold(values, &v, &held[0])
+        hold(indices, &i, &held[1])
+        hold(x, &a, &held[2])
+        with nogil:
+            status = table.sort(&v, &i, &a, dim, descending, stable)
+        let_go(held, 3)
+    else:
         status = table.sort(&v, &i, &a, dim, descending, stable)
-    let_go(held, 3)
-    return check(status, "sort", x)
+    return check(status, "sort", x) if status != TG_OK else 0
 
 
 cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str name) except -1:
@@ -709,11 +708,14 @@ cdef int random(int kind, TensorBase out, uint64_t seed, uint64_t offset, double
                 _random_names[kind], as_device_array(out), seed, offset, lo if kind == 2 else p0, range if kind == 2 else p1))
         return 0
     describe(out, &o)
-    hold(out, &o, &held[0])
-    with nogil:
+    if out.numel >= SORT_WITHOUT_GIL_AT:
+        hold(out, &o, &held[0])
+        with nogil:
+            status = table.random(kind, &o, seed, offset, p0, p1, lo, range)
+        let_go(held, 1)
+    else:
         status = table.random(kind, &o, seed, offset, p0, p1, lo, range)
-    let_go(held, 1)
-    return check(status, _random_names[kind], out)
+    return check(status, _random_names[kind], out) if status != TG_OK else 0
 
 
 cdef int randperm(TensorBase out, uint64_t seed, uint64_t offset) except -1:

@@ -190,6 +190,10 @@ cdef object _ints(object x):
     if type(x) is tuple and _all_exact_ints(x):
         return x
     if isinstance(x, (tuple, list)):
+        if type(x) is list:
+            x = tuple(<list>x)
+            if _all_exact_ints(x):
+                return x
         for item in x:
             if type(item) is not int and not _is_int(item):
                 return NotImplemented
@@ -219,6 +223,8 @@ cdef object convert(Param p, object x):
             return x
         return bool(x) if type(x).__name__ in ("bool_", "bool") else NotImplemented
     if t == P_DIMS or t == P_SIZE:
+        if type(x) is int:
+            return (x,)
         if _is_int(x):
             return (operator.index(x),)
         return _ints(x)

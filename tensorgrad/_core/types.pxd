@@ -171,6 +171,7 @@ cdef tuple int_tuple(int n, const int64_t* values)
 cdef void set_tensor_type(object tensor_type, object size_type)
 cdef void set_node_type(object node_type)
 cdef object tensor_type
+cdef object named_pair(object kind, object first, object second)
 cdef object size_from(int ndim, const int64_t* dims)
 
 cdef NodeBase init_node(NodeBase node, object op, int n_edges, int n_outputs, int n_saved)

@@ -3,7 +3,11 @@
 Each operator stands here whole: the expression that the loops are made of (kernels/cpu/loops.h), then
 the declaration with its partial derivatives.
 """
+from cpython.object cimport PyObject
+
+from tensorgrad._core.declaration cimport native
 from tensorgrad._core.device cimport tg_kernel
+from tensorgrad._core.dispatch cimport invoke
 from tensorgrad._core.dtype cimport TG_BOOL
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.operator cimport Operator, handle
@@ -19,6 +23,7 @@ conj, real, maximum, zeros_like = handle("conj_physical"), handle("real"), handl
 cdef Operator trunc_divide, floor_divide, clamp_min, clamp_max, log1p = handle("log1p"), isinf = handle("isinf")
 trunc_divide, floor_divide = handle("_trunc_divide"), handle("floor_divide")
 clamp_min, clamp_max = handle("clamp_min"), handle("clamp_max")
+cdef Operator clamp_min_ = handle("clamp_min_"), clamp_max_ = handle("clamp_max_")
 
 # ---- arithmetic ------------------------------------------------------------------------------------
 cdef extern from *:
@@ -247,10 +252,28 @@ elementwise(<size_t>&tg_k_clamp, "clamp(Tensor self, Operand min, Operand max)",
             jvp=lambda self, min, max, self_t, min_t, max_t: _clamp_tangent(self, min, max, self_t, min_t, max_t),
             reference="np.minimum(np.maximum(self, min), max)", aliases=("clip",), ordered=True,
             doc="Each element, but no less than `min` and no more than `max`; either may be None.")
-composite("clamp(Tensor self, Operand? min=None, Operand? max=None)", lambda self, min, max: _clamp(self, min, max),
+cdef object clamped(PyObject** a, str name, Operator least, Operator most):
+    """One of the two bounds is None."""
+    cdef PyObject* b[2]
+    b[0] = a[0]
+    b[1] = a[2] if <object>a[1] is None else a[1]
+    if <object>b[1] is None:
+        raise ValueError(f"{name}: At least one of 'min' or 'max' must not be None")
+    return invoke(most if <object>a[1] is None else least, b)
+
+
+cdef object _clamp(PyObject** a):
+    return clamped(a, "clamp", clamp_min, clamp_max)
+
+
+cdef object _clamp_(PyObject** a):
+    return clamped(a, "clamp_", clamp_min_, clamp_max_)
+
+
+composite("clamp(Tensor self, Operand? min=None, Operand? max=None)", native(_clamp),
           samples=lambda make: [((make(3, 4), -0.45), {}), ((make(3, 4), None, 0.45), {}), ((make(3, 4),), {"max": make(4)})],
           reference="np.clip(self, min, max)")
-composite("clamp_(Tensor! self, Operand? min=None, Operand? max=None)", lambda self, min, max: _clamp_inplace(self, min, max))
+composite("clamp_(Tensor! self, Operand? min=None, Operand? max=None)", native(_clamp_))
 
 
 def _clamp_tangent(self, min, max, self_t, min_t, max_t):
@@ -261,18 +284,6 @@ def _clamp_tangent(self, min, max, self_t, min_t, max_t):
     if isinstance(crossed, bool):
         return tangent * 0 if crossed else tangent
     return where(crossed, max_t, tangent)
-
-
-def _clamp(self, min, max):
-    if min is None and max is None:
-        raise ValueError("clamp: At least one of 'min' or 'max' must not be None")
-    return clamp_max(self, max) if min is None else clamp_min(self, min)
-
-
-def _clamp_inplace(self, min, max):
-    if min is None and max is None:
-        raise ValueError("clamp_: At least one of 'min' or 'max' must not be None")
-    return handle("clamp_max_")(self, max) if min is None else handle("clamp_min_")(self, min)
 
 
 elementwise(<size_t>&tg_k_atan2, "atan2(Tensor self, Tensor other)", to_float=True,

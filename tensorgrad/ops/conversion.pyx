@@ -97,14 +97,18 @@ operator("copy_(Tensor! self, Tensor src, bool non_blocking=False)", native(_cop
          vjp={"self": lambda grad: zeros_like(grad), "src": lambda grad: grad},
          jvp=lambda self, src_t: zeros_like(self) if src_t is None else expand(src_t, self.shape), function=False,
          node="copy", doc="Copy the elements of `src` into this tensor, broadcast and converted; returns this tensor.")
-operator("fill_(Tensor! self, Number value)", lambda self, value: primitives_fill(self, value),
+cdef object _fill_(PyObject** a):
+    primitives.fill(<TensorBase>a[0], <object>a[1])
+
+
+cdef object _zero_(PyObject** a):
+    primitives.fill(<TensorBase>a[0], 0)
+
+
+operator("fill_(Tensor! self, Number value)", native(_fill_),
          vjp={"self": lambda grad: zeros_like(grad)}, jvp=lambda self: zeros_like(self), node="fill", function=False,
          doc="Fill this tensor with a number.")
 composite("fill_(Tensor! self, Tensor value)", lambda self, value: _fill_with(self, value), function=False)
-
-
-def primitives_fill(TensorBase self, value):
-    primitives.fill(self, value)
 
 
 def _fill_with(self, value):
@@ -113,7 +117,7 @@ def _fill_with(self, value):
     return copy_(self, value)
 
 
-operator("zero_(Tensor! self)", lambda self: primitives_fill(self, 0), vjp={"self": lambda grad: zeros_like(grad)},
+operator("zero_(Tensor! self)", native(_zero_), vjp={"self": lambda grad: zeros_like(grad)},
          jvp=lambda self: zeros_like(self), node="zero", doc="Fill this tensor with zeros.")
 
 

@@ -18,6 +18,9 @@ from tensorgrad._core.layout import contiguous_format, preserve_format, strides_
 from tensorgrad._core.layout import memory_format as MemoryFormat
 from tensorgrad._core.declaration import composite, operator
 
+cdef extern from "Python.h":
+    long long PyLong_AsLongLongAndOverflow(object x, int* overflow) except? -1
+
 FACTORY = "*, DType? dtype=None, Device? device=None, bool requires_grad=False, Any layout=None, bool pin_memory=False"
 LIKE = FACTORY + ", Any memory_format=None"
 
@@ -263,10 +266,6 @@ def _arange(start, end, step, dtype, device, requires_grad, layout, pin_memory):
         raise RuntimeError("step must be nonzero")
     if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
-    if dtype is not None and (<DType>dtype).category < CAT_FLOAT:       # whole numbers first, then the count
-        start, end, step = int(start), int(end), int(step)
-        if step == 0:
-            raise ValueError(f"step must be nonzero: it is below 1, and {dtype} has whole numbers only")
     if (step > 0 and start > end) or (step < 0 and start < end):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = isinstance(start, int) and isinstance(end, int) and isinstance(step, int)
@@ -276,14 +275,44 @@ def _arange(start, end, step, dtype, device, requires_grad, layout, pin_memory):
         start, step = int(start), int(step)
         if (<DType>dtype).code == TG_I64:
             if step == 0:
-                raise ValueError("step must be nonzero: of an int64 it is an integer")
+                raise ValueError("step must be nonzero: it is below 1, and an int64 is a whole number")
             count = -((start - int(end)) // step)
     x = make((count,), dtype, device, requires_grad, TG_I64 if whole else default_code())
     primitives.arange(x, start, step)
     return x
 
 
-operator(f"arange(Number end, {FACTORY})", lambda end, *rest: _arange(0, end, 1, *rest), method=False,
+cdef bint is_moderate(object x, int64_t* value) except -1:
+    """Whether `x` is an int with which int64 cannot overflow."""
+    cdef int overflow = 0
+    if type(x) is not int:
+        return False
+    value[0] = PyLong_AsLongLongAndOverflow(x, &overflow)
+    return not overflow and -(<int64_t>1 << 61) < value[0] < <int64_t>1 << 61
+
+
+cdef object counted(object start, object end, object step, PyObject** options):
+    """From the slots of the factory: `options` are its dtype and what follows. Ints are the common case."""
+    cdef int64_t first, last, stride, count
+    cdef TensorBase x
+    if <object>options[0] is None and is_moderate(start, &first) and is_moderate(end, &last) and is_moderate(step, &stride) \
+            and ((stride > 0 and first <= last) or (stride < 0 and first >= last)):
+        count = (last - first + stride - 1) // stride if stride > 0 else (first - last - stride - 1) // -stride
+        x = make((count,), None, <object>options[1], <object>options[2], TG_I64)
+        primitives.arange(x, start, step)
+        return x
+    return _arange(start, end, step, *[<object>options[i] for i in range(5)])
+
+
+cdef object _arange_to(PyObject** a):
+    return counted(0, <object>a[0], 1, a + 1)
+
+
+cdef object _arange_between(PyObject** a):
+    return counted(<object>a[0], <object>a[1], <object>a[2], a + 3)
+
+
+operator(f"arange(Number end, {FACTORY})", native(_arange_to), method=False,
          doc="""Numbers from `start` (0), below `end`, in steps of `step` (1).
 
     Examples
@@ -291,7 +320,7 @@ operator(f"arange(Number end, {FACTORY})", lambda end, *rest: _arange(0, end, 1,
     >>> tensorgrad.arange(1, 8, 3)
     tensor([1, 4, 7])
     """)
-operator(f"arange(Number start, Number end, Number step=1, {FACTORY})", _arange, method=False)
+operator(f"arange(Number start, Number end, Number step=1, {FACTORY})", native(_arange_between), method=False)
 
 
 def _linspace(start, end, steps, dtype, device, requires_grad, layout, pin_memory):

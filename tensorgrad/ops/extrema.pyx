@@ -7,7 +7,7 @@ from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, TG_I64, TG_U8, dtype_
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.primitives cimport REDUCE_MAX, REDUCE_MIN
-from tensorgrad._core.types cimport TensorBase, empty, new_tensor
+from tensorgrad._core.types cimport TensorBase, empty, named_pair, new_tensor, set_geometry
 from tensorgrad.ops.reduction cimport cast, mark_dims, reduced
 
 from tensorgrad._core import return_types
@@ -71,7 +71,7 @@ for _name, _forward, _what, _ref in (("amax", native(_amax), "largest", "np.amax
              doc=f"The {_what} element, of all or over the named dimensions; equal ones share the gradient.")
 
 
-cdef tuple extreme_with_index(bint is_max, TensorBase self, int dim, bint keepdim):
+cdef object extreme_with_index(object kind, bint is_max, TensorBase self, int dim, bint keepdim):
     """(values, indices) along one dimension."""
     cdef TensorBase index = arg_extreme(is_max, self, dim, True, "max" if is_max else "min")
     cdef TensorBase x = self if self.ndim else new_tensor(self.storage, self.dtype, 1, _one, _one, self.offset)
@@ -79,26 +79,28 @@ cdef tuple extreme_with_index(bint is_max, TensorBase self, int dim, bint keepdi
     cdef TensorBase values = empty(flat.ndim, flat.shape, self.dtype, self.storage.device)
     primitives.gather(values, x, dim if self.ndim else 0, flat, "max")
     if not keepdim or self.ndim == 0:
-        values, index = _drop(values, dim), _drop(index, dim)
-    return values, index
+        lose(values, dim)
+        lose(index, dim)
+    return named_pair(kind, values, index)
 
 
 cdef int64_t _one[1]
 _one[0] = 1
 
 
-cdef TensorBase _drop(TensorBase x, int dim):
-    """Without dimension `dim`, which has size one."""
+cdef int lose(TensorBase x, int dim) except -1:
+    """Take dimension `dim`, which has size one, from a tensor that nobody else has seen."""
     cdef int64_t shape[64]
     cdef int64_t strides[64]
     cdef int d, n = 0
     if x.ndim == 0:
-        return x
+        return 0
     for d in range(x.ndim):
         if d != dim:
             shape[n], strides[n] = x.shape[d], x.strides[d]
             n += 1
-    return new_tensor(x.storage, x.dtype, n, shape, strides, x.offset)
+    set_geometry(x, n, shape, strides)
+    return 0
 
 
 cdef TensorBase arg_extreme(bint is_max, TensorBase self, object dim, bint keepdim, str name):
@@ -127,7 +129,9 @@ cdef TensorBase arg_extreme(bint is_max, TensorBase self, object dim, bint keepd
         shape[d] = 1 if d == along else x.shape[d]
     out = empty(x.ndim, shape, dtype_of(TG_I64), x.storage.device)
     primitives.argreduce(is_max, out, x, along)
-    return out if keepdim and self.ndim else _drop(out, along)
+    if not keepdim or not self.ndim:
+        lose(out, along)
+    return out
 
 
 cdef object _argmax(PyObject** a):
@@ -183,11 +187,11 @@ def _batched(x, dim, size):
 
 
 cdef object _max_along(PyObject** a):
-    return max_type(extreme_with_index(True, <TensorBase>a[0], <object>a[1], <object>a[2]))
+    return extreme_with_index(max_type, True, <TensorBase>a[0], <object>a[1], <object>a[2])
 
 
 cdef object _min_along(PyObject** a):
-    return min_type(extreme_with_index(False, <TensorBase>a[0], <object>a[1], <object>a[2]))
+    return extreme_with_index(min_type, False, <TensorBase>a[0], <object>a[1], <object>a[2])
 
 
 cdef object _max(PyObject** a):

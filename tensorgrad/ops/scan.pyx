@@ -1,5 +1,8 @@
 """Sums and products up to each element of a dimension."""
+from cpython.object cimport PyObject
+
 from tensorgrad._core cimport primitives
+from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dtype cimport CAT_FLOAT, TG_F32, TG_I64, dtype_of
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, handle
@@ -17,7 +20,7 @@ to, where = handle("to"), handle("where")
 conj, movedim, cumprod, full_like, clone = (handle(n) for n in ("conj_physical", "movedim", "cumprod", "full_like", "clone"))
 
 
-def _scan(int op, TensorBase self, int dim, DType dtype):
+cdef TensorBase _scan(int op, TensorBase self, int dim, DType dtype):
     cdef int code = dtype.code if dtype is not None else (TG_I64 if self.dtype.category < CAT_FLOAT else self.dtype.code)
     cdef TensorBase x = cast(self, code)
     cdef TensorBase out = empty(x.ndim, x.shape, x.dtype, x.storage.device)
@@ -46,7 +49,11 @@ def _reverse_cumsum(x, dim):
     return flip(cumsum(flip(x, (dim,)), dim), (dim,)) if x.ndim else x
 
 
-operator("cumsum(Tensor self, Dim dim, *, DType? dtype=None)", lambda self, dim, dtype: _scan(REDUCE_SUM, self, dim, dtype),
+cdef object _cumsum(PyObject** a):
+    return _scan(REDUCE_SUM, <TensorBase>a[0], <object>a[1], <object>a[2])
+
+
+operator("cumsum(Tensor self, Dim dim, *, DType? dtype=None)", native(_cumsum),
          inplace=True, vjp={"self": lambda grad, dim: _reverse_cumsum(grad, dim)}, jvp="linear",
          reference="np.cumsum(self, dim)", samples=lambda make: [((make(3, 4), 1), {}), ((make(5), 0), {})],
          doc="""Sums of the elements up to each index of a dimension.

@@ -7,8 +7,9 @@ from tensorgrad._core.device cimport cpu
 from tensorgrad._core.dtype cimport CAT_COMPLEX, TG_BOOL, TG_F32, TG_F64, TG_I32, TG_I64, dtype_of
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, memory
-from tensorgrad.ops.extrema cimport _drop
+from tensorgrad._core.primitives cimport RELEASE_GIL_AT
+from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, memory, named_pair
+from tensorgrad.ops.extrema cimport lose
 
 import math
 
@@ -29,7 +30,13 @@ cdef extern from "statistics.h":
     void tg_topk_i32(int* v, int64_t* at, const int* x, int64_t step, int64_t n, int64_t k, int largest) noexcept nogil
 
 
-def _sort(TensorBase self, int dim, bint descending, bint stable):
+cdef object sort_type = return_types.sort, topk_type = return_types.topk
+
+
+cdef object _sort(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int dim = <object>a[1]
+    cdef bint descending = <object>a[2], stable = <object>a[3]
     cdef TensorBase values = empty(self.ndim, self.shape, self.dtype, self.storage.device)
     cdef TensorBase indices = empty(self.ndim, self.shape, dtype_of(TG_I64), self.storage.device)
     if self.dtype.category == CAT_COMPLEX:
@@ -41,7 +48,7 @@ def _sort(TensorBase self, int dim, bint descending, bint stable):
         primitives.sort(values, indices, self, dim, descending, stable)
     else:
         _sort_by_rank(values, indices, self, dim, descending)
-    return return_types.sort((values, indices))
+    return named_pair(sort_type, values, indices)
 
 
 def _sort_by_rank(values, indices, self, dim, descending):
@@ -59,7 +66,7 @@ def _sort_by_rank(values, indices, self, dim, descending):
     values.copy_(gather(self, dim, indices))
 
 
-operator("sort(Tensor self, Dim dim=-1, bool descending=False, *, bool stable=False) -> (Tensor values, Tensor indices)", _sort,
+operator("sort(Tensor self, Dim dim=-1, bool descending=False, *, bool stable=False) -> (Tensor values, Tensor indices)", native(_sort),
          vjp={"self": lambda grad_values, self_shape, dim, indices: _put_back(grad_values, self_shape, dim, indices, True)},
          jvp=lambda self_t, dim, indices: (_pick(self_t, dim, indices, True), None), nondifferentiable=("indices",),
          reference="(np.flip(np.sort(self, dim), dim), self.shape[dim] - 1"
@@ -86,12 +93,25 @@ cdef TensorBase copied(TensorBase x):
     return y
 
 
-cdef object topk_type = return_types.topk
+cdef void topk_lanes(int code, char* v, int64_t* at, const char* x, int64_t lanes, int64_t step, int64_t n, int64_t k,
+                     bint largest) noexcept nogil:
+    cdef int64_t lane, i, start, to_
+    for lane in range(lanes):
+        for i in range(step):
+            start, to_ = lane * n * step + i, lane * k * step + i
+            if code == TG_F32:
+                tg_topk_f32(<float*>v + to_, at + to_, <const float*>x + start, step, n, k, largest)
+            elif code == TG_F64:
+                tg_topk_f64(<double*>v + to_, at + to_, <const double*>x + start, step, n, k, largest)
+            elif code == TG_I64:
+                tg_topk_i64(<int64_t*>v + to_, at + to_, <const int64_t*>x + start, step, n, k, largest)
+            else:
+                tg_topk_i32(<int*>v + to_, at + to_, <const int*>x + start, step, n, k, largest)
 
 
 cdef object _topk(PyObject** a):
     cdef TensorBase self = <TensorBase>a[0], values, indices
-    cdef int64_t k = <object>a[1], n, step = 1, lanes = 1, lane, i, start, to_
+    cdef int64_t k = <object>a[1], n, step = 1, lanes = 1
     cdef int dim = <object>a[2], d, code = self.dtype.code
     cdef bint largest = <object>a[3]
     cdef int64_t shape[64]
@@ -117,19 +137,12 @@ cdef object _topk(PyObject** a):
     indices = empty(self.ndim, shape, dtype_of(TG_I64), cpu)
     v, x, at = memory(values), memory(self), <int64_t*>memory(indices)
     if k and self.numel:
-        with nogil:
-            for lane in range(lanes):
-                for i in range(step):
-                    start, to_ = lane * n * step + i, lane * k * step + i
-                    if code == TG_F32:
-                        tg_topk_f32(<float*>v + to_, at + to_, <float*>x + start, step, n, k, largest)
-                    elif code == TG_F64:
-                        tg_topk_f64(<double*>v + to_, at + to_, <double*>x + start, step, n, k, largest)
-                    elif code == TG_I64:
-                        tg_topk_i64(<int64_t*>v + to_, at + to_, <int64_t*>x + start, step, n, k, largest)
-                    else:
-                        tg_topk_i32(<int*>v + to_, at + to_, <int*>x + start, step, n, k, largest)
-    return topk_type((values, indices))
+        if self.numel < RELEASE_GIL_AT:
+            topk_lanes(code, v, at, x, lanes, step, n, k, largest)
+        else:
+            with nogil:
+                topk_lanes(code, v, at, x, lanes, step, n, k, largest)
+    return named_pair(topk_type, values, indices)
 
 
 operator("topk(Tensor self, int k, Dim dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)", native(_topk),
@@ -146,7 +159,8 @@ def _kth(TensorBase self, k, dim, keepdim):
     if self.ndim:
         values, indices = copied(values.narrow(dim, k - 1, 1)), copied(indices.narrow(dim, k - 1, 1))
         if not keepdim:
-            values, indices = _drop(values, dim), _drop(indices, dim)
+            lose(values, dim)
+            lose(indices, dim)
     return return_types.kthvalue((values, indices))
 
 
@@ -165,7 +179,8 @@ def _median(TensorBase self, dim, keepdim):
     else:
         values, indices = copied(values.narrow(dim, (n - 1) // 2, 1)), copied(indices.narrow(dim, (n - 1) // 2, 1))
     if not keepdim:
-        values, indices = _drop(values, dim), _drop(indices, dim)
+        lose(values, dim)
+        lose(indices, dim)
     return return_types.median((values, indices))
 
 
