@@ -48,13 +48,20 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
     cdef Slots slots
     cdef Overload o
     cdef object kw
-    if nargs and op.fast == nargs and kwnames == NULL and isinstance(<object>args[0], TensorBase):
+    cdef int i
+    if nargs and kwnames == NULL and op.first is not None and isinstance(<object>args[0], TensorBase):
         o = <Overload>op.first
         if not o.compiled:
             compile_overload(o)
         if nargs == 1:
-            return run(o, <PyObject**>args)
-        if isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
+            if o.signature.n_params == 1 and o.alone:
+                return run(o, <PyObject**>args)
+            if o.alone:
+                slots.values[0] = args[0]
+                for i in range(1, o.signature.n_params):
+                    slots.values[i] = o.signature.defaults[i]
+                return run(o, slots.values)
+        elif op.fast == nargs and isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
                 type(<object>args[1]) is float or type(<object>args[1]) is int)):
             return run(o, <PyObject**>args)
     kw = None if kwnames == NULL else <object>kwnames

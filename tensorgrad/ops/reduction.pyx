@@ -6,6 +6,7 @@ from tensorgrad._core cimport primitives
 from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, default_code, dtype_of
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.declaration cimport native
+from tensorgrad._core.dispatch cimport invoke
 from tensorgrad._core.operator cimport Operator, call2, handle
 from tensorgrad._core.primitives cimport REDUCE_ALL, REDUCE_ANY, REDUCE_PROD, REDUCE_SUM
 from tensorgrad._core.types cimport TensorBase, empty, set_geometry
@@ -16,7 +17,7 @@ from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.graph import _type_names
 
 cdef Operator sum_, expand, reshape, unsqueeze, squeeze, where, to, amax, flip, exp, log, conj, cumprod, full_like, real
-cdef Operator op_div_
+cdef Operator op_div_, vector_norm = handle("_vector_norm")
 sum_, expand, reshape, unsqueeze, squeeze = (handle(n) for n in ("sum", "expand", "reshape", "unsqueeze", "squeeze"))
 where, to, amax, flip, exp, log, conj = (handle(n) for n in ("where", "to", "amax", "flip", "exp", "log", "conj_physical"))
 cumprod, full_like, real, op_div_ = (handle(n) for n in ("cumprod", "full_like", "real", "div_"))
@@ -254,8 +255,21 @@ composite("equal(Tensor self, Tensor other) -> bool",
 
 
 # ---- norms ------------------------------------------------------------------------------------------------------
+cdef object _norm_of(PyObject** a):
+    """The norm of order 2, which is the default, goes without a detour."""
+    cdef PyObject* b[4]
+    cdef object p = <object>a[1]
+    if <object>a[4] is None and (p is None or (type(p) is str and p == "fro") or (type(p) is int and p == 2)) \
+            and (<TensorBase>a[0]).dtype.category >= CAT_FLOAT:
+        p = 2
+        b[0], b[1], b[2], b[3] = a[0], <PyObject*>p, a[2], a[3]
+        return invoke(vector_norm, b)
+    x = <object>a[0] if <object>a[4] is None else to(<object>a[0], <object>a[4])
+    return _norm(x, p, <object>a[2], <object>a[3])
+
+
 composite("norm(Tensor self, Any p='fro', Dims? dim=None, bool keepdim=False, DType? dtype=None)",
-          lambda self, p, dim, keepdim, dtype: _norm(self if dtype is None else to(self, dtype), p, dim, keepdim),
+          native(_norm_of),
           reference="np.linalg.norm(np.ravel(self)) if dim is None else np.linalg.norm(self, axis=dim, keepdims=keepdim)",
           samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 2, 1), {})], doc="""The p-norm of the elements.
 

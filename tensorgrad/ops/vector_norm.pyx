@@ -1,6 +1,10 @@
 """The norm of vectors of any order, whose derivatives are told case by case: at zero, at the largest element, for small orders."""
-from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_F32, dtype_of
-from tensorgrad._core.operator cimport Operator, handle
+from cpython.object cimport PyObject
+
+from tensorgrad._core.declaration cimport native
+from tensorgrad._core.dispatch cimport invoke
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_F32, TG_F64, dtype_of
+from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport TensorBase
 
 import math
@@ -12,9 +16,21 @@ cdef Operator abs_, amax, amin, conj, isnan, real, sgn, square, sum_, to, unsque
 abs_, amax, amin, conj, isnan, real = (handle(n) for n in ("abs", "amax", "amin", "conj_physical", "isnan", "real"))
 sgn, square, sum_, to, unsqueeze, where = (handle(n) for n in ("sgn", "square", "sum", "to", "unsqueeze", "where"))
 zeros_like = handle("zeros_like")
+cdef Operator mul = handle("mul"), sqrt_ = handle("sqrt_")
 
 
-def _vector_norm(TensorBase self, ord, dim, bint keepdim):
+cdef object _vector_norm(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef PyObject* b[4]
+    cdef object none = None
+    if <object>a[1] == 2 and (self.dtype.code == TG_F32 or self.dtype.code == TG_F64):
+        squares = call2(mul, self, self)
+        b[0], b[1], b[2], b[3] = <PyObject*>squares, a[2], a[3], <PyObject*>none
+        return call1(sqrt_, invoke(sum_, b))
+    return _norm_of_order(self, <object>a[1], <object>a[2], <object>a[3])
+
+
+cdef object _norm_of_order(TensorBase self, ord, dim, bint keepdim):
     cdef TensorBase x = to(self, dtype_of(TG_F32)) if self.dtype.itemsize == 2 else self    # a power of halves overflows soon
     if self.dtype.category < CAT_FLOAT:
         raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. "
@@ -92,7 +108,7 @@ def _jvp(self, self_t, out, ord, dim, keepdim):
     return where(out == 0, 0, change / out ** (ord - 1))
 
 
-operator("_vector_norm(Tensor self, Number ord, Dims? dim=None, bool keepdim=False)", _vector_norm, vjp={"self": _vjp}, jvp=_jvp,
+operator("_vector_norm(Tensor self, Number ord, Dims? dim=None, bool keepdim=False)", native(_vector_norm), vjp={"self": _vjp}, jvp=_jvp,
          node="linalg_vector_norm", internal=True, domain=(0.3, 2.0),
          reference="np.sum(np.abs(self) ** (ord * 1.0), axis=dim, keepdims=keepdim) ** (1 / ord)",
          samples=lambda make: [((make(2, 3), 2), {}), ((make(3, 4), 3, 1), {}), ((make(3, 4), 1.5, (0, 1), True), {}),
