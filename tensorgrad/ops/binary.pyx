@@ -3,18 +3,25 @@
 Each operator stands here whole: the expression that the loops are made of (kernels/cpu/loops.h), then
 the declaration with its partial derivatives.
 """
+from cpython.object cimport PyObject
+
+from tensorgrad._core.declaration cimport native
 from tensorgrad._core.device cimport tg_kernel
+from tensorgrad._core.dtype cimport CAT_COMPLEX
 from tensorgrad._core.grad_mode cimport thread_state
-from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.operator cimport Operator, call2, handle
+from tensorgrad._core.types cimport TensorBase
 
 from tensorgrad._core.declaration import composite, elementwise
 from tensorgrad._core.dtype import names
+from tensorgrad._core.elementwise import result_type
 
 cdef Operator add, sub, mul, div, neg, pow_, log, exp, where, conj, real, maximum, zeros_like
 add, sub, mul, div, neg = handle("add"), handle("sub"), handle("mul"), handle("div"), handle("neg")
 pow_, log, exp, where = handle("pow"), handle("log"), handle("exp"), handle("where")
 conj, real, maximum, zeros_like = handle("conj_physical"), handle("real"), handle("maximum"), handle("zeros_like")
 cdef Operator trunc_divide, floor_divide, clamp_min, clamp_max, log1p = handle("log1p"), isinf = handle("isinf")
+cdef Operator real_logaddexp = handle("_logaddexp"), to = handle("to")
 trunc_divide, floor_divide = handle("_trunc_divide"), handle("floor_divide")
 clamp_min, clamp_max = handle("clamp_min"), handle("clamp_max")
 
@@ -210,18 +217,19 @@ cdef extern from *:
     const tg_kernel tg_k_maximum, tg_k_minimum, tg_k_clamp, tg_k_atan2, tg_k_hypot, tg_k_logaddexp, tg_k_lerp, tg_k_where, tg_k_copysign
 
 
-def _share(wins, equal):
-    """1 where this operand decides, one half where both do."""
-    return wins * 1.0 + equal * 0.5
+def _share(self, other, wins, equal):
+    """1 where this operand decides, one half where both do; as precise as the operands, of which one may be a number of its own."""
+    dtype = result_type(self, other)
+    return to(wins, dtype) + to(equal, dtype) * 0.5
 
 
 elementwise(<size_t>&tg_k_maximum, "maximum(Tensor self, Tensor other)", inplace=False,
-            partials={"self": lambda self, other: _share(self > other, self == other),
-                      "other": lambda self, other: _share(self < other, self == other)},
+            partials={"self": lambda self, other: _share(self, other, self > other, self == other),
+                      "other": lambda self, other: _share(self, other, self < other, self == other)},
             reference="np.maximum(self, other)", doc="The larger of two elements; nan if either is.")
 elementwise(<size_t>&tg_k_minimum, "minimum(Tensor self, Tensor other)", inplace=False,
-            partials={"self": lambda self, other: _share(self < other, self == other),
-                      "other": lambda self, other: _share(self > other, self == other)},
+            partials={"self": lambda self, other: _share(self, other, self < other, self == other),
+                      "other": lambda self, other: _share(self, other, self > other, self == other)},
             reference="np.minimum(self, other)", doc="The smaller of two elements; nan if either is.")
 elementwise(<size_t>&tg_k_maximum, "clamp_min(Tensor self, Operand min)",
             partials={"self": lambda self, min: self >= min, "min": lambda self, min: self < min},
@@ -277,14 +285,20 @@ elementwise(<size_t>&tg_k_hypot, "hypot(Tensor self, Tensor other)", to_float=Tr
 elementwise(<size_t>&tg_k_logaddexp, "_logaddexp(Tensor self, Tensor other)", to_float=True, inplace=False, node="logaddexp",
             partials={"self": lambda self, out: exp(self - out), "other": lambda other, out: exp(other - out)},
             reference="np.logaddexp(self, other)", internal=True, doc="`logaddexp` of real numbers.")
-composite("logaddexp(Tensor self, Tensor other)", lambda self, other: _logaddexp(self, other),
+
+
+cdef object _logaddexp(PyObject** a):
+    if (<TensorBase>a[0]).dtype.category == CAT_COMPLEX or (<TensorBase>a[1]).dtype.category == CAT_COMPLEX:
+        return _complex_logaddexp(<object>a[0], <object>a[1])
+    return call2(real_logaddexp, <object>a[0], <object>a[1])
+
+
+composite("logaddexp(Tensor self, Tensor other)", native(_logaddexp),
           reference="np.log(np.exp(self * 1.0) + np.exp(other * 1.0))",
           doc="``log(exp(self) + exp(other))``, without overflow in between.")
 
 
-def _logaddexp(self, other):
-    if not (self.is_complex() or other.is_complex()):
-        return handle("_logaddexp")(self, other)
+def _complex_logaddexp(self, other):
     a, b = real(self), real(other)
     first = a >= b
     top, low = where(first, self, other), where(first, other, self)

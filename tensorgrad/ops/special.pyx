@@ -137,7 +137,7 @@ def _meshgrid(tensors, indexing):
 
 
 composite("diff(Tensor self, int n=1, Dim dim=-1, Tensor? prepend=None, Tensor? append=None)",
-          lambda self, n, dim, prepend, append: _diff(_between(prepend, self, append, dim), n, dim), reference="np.diff(self, n, dim)",
+          lambda self, n, dim, prepend, append: _diff(_between(prepend, self, append, dim) if n else self, n, dim), reference="np.diff(self, n, dim)",
           samples=lambda make: [((make(2, 5),), {}), ((make(5), 2), {})], doc="Differences of neighbours along a dimension, `n` times.")
 
 

@@ -40,7 +40,7 @@ def _searchsorted(TensorBase sequence, TensorBase values, bint int32, bint right
     if a.ndim == 1:
         found = np.searchsorted(a, v, side)
     else:
-        rows, wanted = a.reshape(-1, a.shape[-1]), v.reshape(math.prod(v.shape[:-1]), v.shape[-1])
+        rows, wanted = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), v.reshape(math.prod(v.shape[:-1]), v.shape[-1])
         found = np.stack([np.searchsorted(row, w, side) for row, w in zip(rows, wanted)]) if len(rows) else np.zeros(v.shape)
         found = found.reshape(v.shape)
     return from_array(np.asarray(found), dtype_of(TG_I32 if int32 else TG_I64), values.storage.device)

@@ -65,6 +65,15 @@ def test_the_tangents_of_fmax_and_fmin(name, chosen):
         assert forward_ad.unpack_dual(out).tangent.tolist() == chosen
 
 
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_the_tangent_of_maximum_keeps_the_digits_of_a_number(name):
+    """A partial derivative in single precision would be of more weight than a tangent without dimensions."""
+    x, y, t = tg.tensor([1.0, 2.0], dtype=tg.float64), tg.tensor(1.5, dtype=tg.float64), tg.tensor(0.1, dtype=tg.float64)
+    found = tangent(lambda d: getattr(tg, name)(x, d), y, t)
+    assert found.dtype is tg.float64
+    assert sorted(found.tolist()) == [0, 0.1]
+
+
 # ---- steps between floating point numbers -----------------------------------------------------------------------
 @pytest.mark.parametrize("dtype", [tg.float16, tg.bfloat16])
 def test_the_next_half(dtype):

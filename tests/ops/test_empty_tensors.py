@@ -1,0 +1,33 @@
+"""Tensors without elements, and orders that ask for nothing."""
+
+import pytest
+
+import tensorgrad as tg
+
+
+def test_cumprod():
+    x = tg.ones(2, 0, dtype=tg.float64, requires_grad=True)
+    for dim in (0, 1):
+        (g,) = tg.autograd.grad(x.cumprod(dim).sum(), x)
+        assert g.shape == (2, 0)
+
+
+def test_differences_of_order_zero():
+    """As in PyTorch what is put before or behind does not count then."""
+    x = tg.arange(3.0)
+    assert tg.diff(x, 0, prepend=tg.ones(2), append=tg.ones(1)).tolist() == [0, 1, 2]
+    assert tg.diff(x, 1, prepend=tg.ones(1)).tolist() == [-1, 1, 1]
+
+
+def test_choices_of_too_few():
+    x = tg.ones(1, dtype=tg.float64, requires_grad=True)
+    out = tg.combinations(x, 2)
+    assert out.shape == (0, 2)
+    assert tg.autograd.grad(out.sum(), x)[0].tolist() == [0]
+    assert tg.combinations(tg.arange(3), 0).shape == (0,)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (2, 0)])
+def test_searching_rows_without_elements(shape):
+    found = tg.searchsorted(tg.ones(shape), tg.ones(shape))
+    assert found.shape == shape and found.dtype is tg.int64
