@@ -109,8 +109,8 @@ def _lstsq(A, B, rcond, driver):
     if B.ndim < 1:
         raise RuntimeError("tensorgrad.linalg.lstsq: other must have at least 1 dimension.")
     if A.dtype is not B.dtype:
-        raise RuntimeError(f"tensorgrad.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype {A.dtype} and "
-                           f"other's dtype {B.dtype}")
+        raise RuntimeError("tensorgrad.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype "
+                           f"{A.dtype} and other's dtype {B.dtype}")
     driver = "gelsy" if driver is None else driver
     if driver not in DRIVERS:
         raise RuntimeError(f"tensorgrad.linalg.lstsq: parameter `driver` should be one of ({', '.join(DRIVERS)})"

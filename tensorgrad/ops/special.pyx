@@ -137,7 +137,8 @@ def _meshgrid(tensors, indexing):
 
 
 composite("diff(Tensor self, int n=1, Dim dim=-1, Tensor? prepend=None, Tensor? append=None)",
-          lambda self, n, dim, prepend, append: _diff(_between(prepend, self, append, dim) if n else self, n, dim), reference="np.diff(self, n, dim)",
+          lambda self, n, dim, prepend, append: _diff(_between(prepend, self, append, dim) if n else self, n, dim),
+          reference="np.diff(self, n, dim)",
           samples=lambda make: [((make(2, 5),), {}), ((make(5), 2), {})], doc="Differences of neighbours along a dimension, `n` times.")
 
 
@@ -151,7 +152,7 @@ def _diff(self, n, dim):
         raise RuntimeError(f"order must be non-negative but got {n}")
     if self.ndim == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
-    for _ in range(n):
+    for _ in range(min(n, self.size(dim))):      # then nothing is left
         size = self.size(dim)
         later, earlier = self.narrow(dim, 1, max(size - 1, 0)), self.narrow(dim, 0, max(size - 1, 0))
         self = later ^ earlier if str(self.dtype) == "tensorgrad.bool" else later - earlier

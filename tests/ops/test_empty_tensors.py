@@ -19,6 +19,14 @@ def test_differences_of_order_zero():
     assert tg.diff(x, 1, prepend=tg.ones(1)).tolist() == [-1, 1, 1]
 
 
+def test_differences_of_more_than_there_is():
+    x = tg.ones(2, 3, requires_grad=True)
+    for n in (3, 4, 17):
+        out = tg.diff(x, n, 1)
+        assert out.shape == (2, 0)
+        assert tg.autograd.grad(out.sum(), x)[0].abs().sum().item() == 0
+
+
 def test_choices_of_too_few():
     x = tg.ones(1, dtype=tg.float64, requires_grad=True)
     out = tg.combinations(x, 2)
