@@ -105,7 +105,7 @@ cdef extern from *:
                                          + y * (T)0.3989422804014327 * tg_exp((T)-0.5 * y * y)))
     TG_UNARY(gelu_tanh, FLOAT, (T)0.5 * x * (1 + tg_tanh((T)0.7978845608028654 * (x + (T)0.044715 * x * x * x))))
     TG_UNARY(silu, FLOAT_AND_COMPLEX, x / (1 + tg_exp(-x)))
-    TG_BINARY(silu_backward, FLOAT_AND_COMPLEX, x * tg_sigmoid(y) * (1 + y * (1 - tg_sigmoid(y))))
+    TG_BINARY(silu_backward, FLOAT, x * tg_sigmoid(y) * (1 + y * (1 - tg_sigmoid(y))))
     TG_TERNARY(softplus, FLOAT, x * y > z ? x : tg_log1p(tg_exp(x * y)) / y)
     TG_UNARY(mish, FLOAT, x * tg_tanh(tg_log1p(tg_exp(x))))
     TG_UNARY(logsigmoid, FLOAT, tg_min(x, (T)0) - tg_log1p(tg_exp(-tg_abs(x))))
@@ -182,8 +182,9 @@ def _gelu_by(self, approximate, name):
 
 
 elementwise(<size_t>&tg_k_silu, "silu(Tensor self)", method=False,
-            vjp={"self": lambda grad, self: handle("silu_backward")(grad, handle("conj_physical")(self) if self.is_complex() else self)},
-            jvp=lambda self, self_t: handle("silu_backward")(self_t, self),
+            vjp={"self": lambda grad, self: (handle("silu_backward")(grad, self) if not self.is_complex()
+                                             else grad * handle("conj_physical")(_silu_slope(self)))},
+            jvp=lambda self, self_t: handle("silu_backward")(self_t, self) if not self.is_complex() else self_t * _silu_slope(self),
             reference="self / (1 + np.exp(-self))", doc="Each element times its `sigmoid`.")
 elementwise(<size_t>&tg_k_silu_backward, "silu_backward(Tensor grad_output, Tensor self)", inplace=False, internal=True,
             partials={"grad_output": lambda self: _silu_slope(self),
