@@ -166,7 +166,7 @@ def _histc(self, bins, low, high):
     low, high = handle("scalar_tensor")(low, dtype=self.dtype).item(), handle("scalar_tensor")(high, dtype=self.dtype).item()
     x = reshape(self, (-1,))
     x = x[(x >= low) & (x <= high)]
-    place = to((x - low) * (bins / (high - low)), dtype_of(TG_I64)).clamp(max=bins - 1)
+    place = to((x - low) * bins / (high - low), dtype_of(TG_I64)).clamp(max=bins - 1)
     return scatter_add(zeros(bins, dtype=self.dtype, device=self.device), 0, place, handle("ones_like")(x))
 
 

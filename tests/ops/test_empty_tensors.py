@@ -35,6 +35,22 @@ def test_choices_of_too_few():
     assert tg.combinations(tg.arange(3), 0).shape == (0,)
 
 
+def test_no_dimension_of_none():
+    x = tg.tensor(3.0, requires_grad=True)
+    for source, destination in ((0, -1), (-1, 0), ((), ()), ((0,), (0,))):
+        out = x.movedim(source, destination)
+        assert out.shape == () and out.requires_grad
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_truth_over_no_dimension(keepdim):
+    """An empty tuple of dimensions leaves each element by itself; a sum takes it for all of them."""
+    x = tg.tensor([[1, 0], [2, 3]])
+    for name in ("all", "any"):
+        assert getattr(tg, name)(x, dim=(), keepdim=keepdim).tolist() == [[True, False], [True, True]]
+    assert tg.sum(x, dim=()).item() == 6
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (2, 0)])
 def test_searching_rows_without_elements(shape):
     found = tg.searchsorted(tg.ones(shape), tg.ones(shape))
