@@ -253,12 +253,11 @@ composite("clamp_(Tensor! self, Operand? min=None, Operand? max=None)", lambda s
 
 def _clamp_tangent(self, min, max, self_t, min_t, max_t):
     """That of what was chosen; where the bounds have crossed, of the upper one."""
+    if isinstance(min, (int, float)) and isinstance(max, (int, float)):
+        return self_t * ((self >= min) & (self <= max))
     self_t, min_t, max_t = (0 if t is None else t for t in (self_t, min_t, max_t))
     tangent = where(self < min, min_t, where(self > max, max_t, self_t))
-    crossed = min > max
-    if isinstance(crossed, bool):
-        return tangent * 0 if crossed else tangent
-    return where(crossed, max_t, tangent)
+    return where(min > max, max_t, tangent)
 
 
 def _clamp(self, min, max):

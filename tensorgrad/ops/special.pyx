@@ -19,11 +19,12 @@ cdef extern from *:
     TG_UNARY(lgamma, FLOAT, tg_lgamma(x))
     TG_UNARY(erfinv, FLOAT, tg_erfinv(x))
     TG_UNARY(digamma, FLOAT, tg_digamma(x))
+    TG_UNARY(logit, FLOAT, tg_log(x / (1 - x)))
     TG_BINARY(polygamma, FLOAT, tg_polygamma(x, y))
     TG_UNARY_WITHIN(sinc, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT / 4,                                                  \
                     x == 0 ? (T)1 : tg_sin(x * (R)3.14159265358979323846) / (x * (R)3.14159265358979323846))
     """
-    const tg_kernel tg_k_erfinv, tg_k_lgamma, tg_k_digamma, tg_k_polygamma, tg_k_sinc
+    const tg_kernel tg_k_erfinv, tg_k_lgamma, tg_k_digamma, tg_k_polygamma, tg_k_sinc, tg_k_logit
 
 elementwise(<size_t>&tg_k_lgamma, "lgamma(Tensor self)", to_float=True, partials={"self": lambda self: digamma(self)},
             reference="np.vectorize(math.lgamma, otypes=[float])(self)", domain=(0.3, 4.0),
@@ -59,15 +60,16 @@ def _sinc_partial(self, out):
 
 elementwise(<size_t>&tg_k_sinc, "sinc(Tensor self)", to_float=True, partials={"self": _sinc_partial}, domain=(0.2, 2.0),
             reference="np.sinc(self)", doc="``sin(pi x) / (pi x)`` of each element, 1 at 0.")
+elementwise(<size_t>&tg_k_logit, "_logit(Tensor self)", to_float=True, partials={"self": lambda self: _logit_partial(self)}, internal=True,
+            inplace=False, node="logit", domain=(0.1, 0.9), reference="np.log(self / (1 - self * 1.0))", doc="`logit` without bounds.")
 composite("logit(Tensor self, Number? eps=None)",
-          lambda self, eps: _logit(self if eps is None else self.clamp(eps, 1 - eps)), domain=(0.1, 0.9), inplace=True,
+          lambda self, eps: handle("_logit")(self if eps is None else self.clamp(eps, 1 - eps)), domain=(0.1, 0.9), inplace=True,
           reference="np.log(self / (1 - self))", doc="``log(x / (1 - x))`` of each element: the inverse of `sigmoid`.")
 
 
-def _logit(self):
-    if not (self.is_floating_point() or self.is_complex()):
-        self = self * 1.0       # 1 - self would wrap around
-    return log(self / (1 - self))
+def _logit_partial(self):
+    """1 / (x (1 - x)), infinite at 0 and 1; beyond them there is no value and no derivative."""
+    return where((self < 0) | (self > 1), math.nan, 1 / (self * (1 - self)))
 
 
 composite("xlogy(Tensor self, Tensor other)",

@@ -44,6 +44,18 @@ def test_silu(dtype):
     close(tg.silu(x), x.detach().numpy() / (1 + np.exp(-x.detach().numpy())))
 
 
+def test_the_derivative_of_logit_at_its_ends_and_beyond():
+    x = tg.tensor([0.0, 0.25, 1.0, -0.5, 1.5], dtype=tg.float64, requires_grad=True)
+    out = tg.logit(x)
+    assert node_name(out) == "LogitBackward0"
+    np.testing.assert_allclose(tg.autograd.grad(out.sum(), x)[0].numpy(), [math.inf, 16 / 3, math.inf, math.nan, math.nan])
+    bounded = tg.autograd.grad(tg.logit(x, 0.25).sum(), x)[0]
+    np.testing.assert_allclose(bounded.numpy(), [0, 16 / 3, 0, 0, 0])
+    assert tg.logit(tg.tensor([0, 1], dtype=tg.uint8)).tolist() == [-math.inf, math.inf]
+    with pytest.raises(NotImplementedError, match="logit"):
+        tg.logit(tg.ones(1, dtype=tg.complex64))
+
+
 # ---- ties -------------------------------------------------------------------------------------------------
 def test_the_tangent_of_clamp_is_that_of_what_was_chosen():
     x, low, high = (tg.tensor(v, dtype=tg.float64) for v in ([0.0, 5.0, 2.0, 0.0, 9.0], [1.0, 1.0, 1.0, 3.0, 3.0], [3.0, 3.0, 3.0, 3.0, 1.0]))
@@ -55,6 +67,8 @@ def test_the_tangent_of_clamp_is_that_of_what_was_chosen():
         assert forward_ad.unpack_dual(one).tangent.tolist() == [0, 0, 1, 0, 0]
         crossed = tg.clamp(forward_ad.make_dual(x, tangents[0]), 3, 1)
         assert forward_ad.unpack_dual(crossed).tangent.tolist() == [0] * 5
+        lost = tg.clamp(forward_ad.make_dual(tg.tensor([math.nan]), tg.ones(1)), 1, 3)
+        assert forward_ad.unpack_dual(lost).tangent.tolist() == [0]
 
 
 @pytest.mark.parametrize(("name", "chosen"), [("fmax", [10, 1, 10, 1]), ("fmin", [1, 10, 1, 1])])
