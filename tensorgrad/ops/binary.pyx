@@ -21,7 +21,7 @@ add, sub, mul, div, neg = handle("add"), handle("sub"), handle("mul"), handle("d
 pow_, log, exp, where = handle("pow"), handle("log"), handle("exp"), handle("where")
 conj, real, maximum, zeros_like = handle("conj_physical"), handle("real"), handle("maximum"), handle("zeros_like")
 cdef Operator trunc_divide, floor_divide, clamp_min, clamp_max, log1p = handle("log1p"), isinf = handle("isinf")
-cdef Operator real_logaddexp = handle("_logaddexp"), to = handle("to")
+cdef Operator real_logaddexp = handle("_logaddexp"), to = handle("to"), sigmoid = handle("sigmoid")
 trunc_divide, floor_divide = handle("_trunc_divide"), handle("floor_divide")
 clamp_min, clamp_max = handle("clamp_min"), handle("clamp_max")
 
@@ -217,19 +217,25 @@ cdef extern from *:
     const tg_kernel tg_k_maximum, tg_k_minimum, tg_k_clamp, tg_k_atan2, tg_k_hypot, tg_k_logaddexp, tg_k_lerp, tg_k_where, tg_k_copysign
 
 
-def _share(self, other, wins, equal):
-    """1 where this operand decides, one half where both do; as precise as the operands, of which one may be a number of its own."""
+def _share(self, other, loses):
+    """1 unless this operand loses, one half where both are equal; as precise as the operands, of which one may have no dimensions."""
     dtype = result_type(self, other)
-    return to(wins, dtype) + to(equal, dtype) * 0.5
+    return 1 - to(loses, dtype) - to(self == other, dtype) * 0.5
+
+
+def _over_square(x, a, b):
+    """x / (a^2 + b^2), and 0 where that is 0."""
+    square = a * a + b * b
+    return where(square == 0, 0, x / where(square == 0, 1, square))
 
 
 elementwise(<size_t>&tg_k_maximum, "maximum(Tensor self, Tensor other)", inplace=False,
-            partials={"self": lambda self, other: _share(self, other, self > other, self == other),
-                      "other": lambda self, other: _share(self, other, self < other, self == other)},
+            partials={"self": lambda self, other: _share(self, other, self < other),
+                      "other": lambda self, other: _share(self, other, self > other)},
             reference="np.maximum(self, other)", doc="The larger of two elements; nan if either is.")
 elementwise(<size_t>&tg_k_minimum, "minimum(Tensor self, Tensor other)", inplace=False,
-            partials={"self": lambda self, other: _share(self, other, self < other, self == other),
-                      "other": lambda self, other: _share(self, other, self > other, self == other)},
+            partials={"self": lambda self, other: _share(self, other, self > other),
+                      "other": lambda self, other: _share(self, other, self < other)},
             reference="np.minimum(self, other)", doc="The smaller of two elements; nan if either is.")
 elementwise(<size_t>&tg_k_maximum, "clamp_min(Tensor self, Operand min)",
             partials={"self": lambda self, min: self >= min, "min": lambda self, min: self < min},
@@ -273,8 +279,8 @@ def _clamp_inplace(self, min, max):
 
 
 elementwise(<size_t>&tg_k_atan2, "atan2(Tensor self, Tensor other)", to_float=True,
-            partials={"self": lambda self, other: other / (self * self + other * other),
-                      "other": lambda self, other: -self / (self * self + other * other)},
+            partials={"self": lambda self, other: _over_square(other, self, other),
+                      "other": lambda self, other: _over_square(-self, self, other)},
             reference="np.arctan2(self, other)", aliases=("arctan2",), domain=(0.3, 2.0),
             doc="The angle of the point (other, self), in radians between -pi and pi.")
 elementwise(<size_t>&tg_k_hypot, "hypot(Tensor self, Tensor other)", to_float=True,
@@ -282,7 +288,7 @@ elementwise(<size_t>&tg_k_hypot, "hypot(Tensor self, Tensor other)", to_float=Tr
             reference="np.hypot(self, other)", domain=(0.3, 2.0),
             doc="``sqrt(self^2 + other^2)``, without overflow in between.")
 elementwise(<size_t>&tg_k_logaddexp, "_logaddexp(Tensor self, Tensor other)", to_float=True, inplace=False, node="logaddexp",
-            partials={"self": lambda self, out: exp(self - out), "other": lambda other, out: exp(other - out)},
+            partials={"self": lambda self, other: sigmoid(self - other), "other": lambda self, other: sigmoid(other - self)},
             reference="np.logaddexp(self, other)", internal=True, doc="`logaddexp` of real numbers.")
 
 

@@ -72,10 +72,30 @@ def _logit_partial(self):
     return where((self < 0) | (self > 1), math.nan, 1 / (self * (1 - self)))
 
 
-composite("xlogy(Tensor self, Tensor other)",
-          lambda self, other: where((self == 0) & (other == other), 0, self * log(other)), domain=(0.3, 2.0),
-          inplace=True,
-          reference="np.where(self == 0, 0, self * np.log(other))", doc="``x * log(y)``, and 0 where x is 0.")
+composite("xlogy(Operand self, Operand other)", lambda self, other: _xlogy(self, other), domain=(0.3, 2.0), inplace=True,
+          reference="np.where(self == 0, 0, self * np.log(other))",
+          samples=lambda make: [((make(3, 4, low=0.3, high=2.0), make(4, low=0.3, high=2.0)), {}), ((make(3), 2.5), {}),
+                                ((2.5, make(3, low=0.3, high=2.0)), {})],
+          doc="``x * log(y)``, and 0 where x is 0.")
+
+
+def _xlogy(self, other):
+    if not hasattr(self, "dtype") and not hasattr(other, "dtype"):
+        raise TypeError(f"xlogy() received an invalid combination of arguments - got ({type(self).__name__}, {type(other).__name__}), but "
+                        "expected one of:\n * (Tensor input, Tensor other)\n * (Number self, Tensor other)\n * (Tensor input, Number "
+                        "other)\n")
+    if isinstance(other, (int, float)):
+        logarithm = math.log(other) if other > 0 else -math.inf if other == 0 else math.nan
+        return self * logarithm if math.isfinite(logarithm) else where((self == 0) & (other == other), 0, self * logarithm)
+    return times_log(self, other, log, 0)
+
+
+def times_log(self, other, logarithm, least):
+    """x log(y), of which 0 log(0) is 0; where the logarithm is finite, it is the derivative at x = 0 too."""
+    singular = (self == 0) & ((other <= least) | (other == math.inf))
+    return where(singular, 0, self * logarithm(where(singular, 1, other)))
+
+
 composite("nan_to_num(Tensor self, Number? nan=None, Number? posinf=None, Number? neginf=None)",
           lambda self, nan, posinf, neginf: _nan_to_num(self, nan, posinf, neginf), inplace=True,
           reference="np.nan_to_num(self)", doc="nan replaced by 0 and infinities by the largest finite numbers, or by what is given.")

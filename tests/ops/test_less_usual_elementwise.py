@@ -56,6 +56,48 @@ def test_the_derivative_of_logit_at_its_ends_and_beyond():
         tg.logit(tg.ones(1, dtype=tg.complex64))
 
 
+@pytest.mark.parametrize(("function", "log"), [(tg.xlogy, math.log), (tg.special.xlog1py, math.log1p)], ids=["xlogy", "xlog1py"])
+def test_the_derivative_of_x_log_y_at_zero_is_the_logarithm(function, log):
+    x, y = tg.zeros(3, dtype=tg.float64, requires_grad=True), tg.tensor([2.0, 0.5, 7.0], dtype=tg.float64, requires_grad=True)
+    out = function(x, y)
+    assert out.tolist() == [0, 0, 0]
+    of_x, of_y = tg.autograd.grad(out.sum(), (x, y), create_graph=True)
+    close(of_x, [log(v) for v in (2, 0.5, 7)])
+    assert of_y.tolist() == [0, 0, 0]
+    close(tg.autograd.grad(of_x.sum(), y)[0], 1 / (y.detach().numpy() + (log is math.log1p)))
+    edge = tg.tensor([0.0 if log is math.log else -1.0, -3.0, math.inf], dtype=tg.float64)
+    assert function(x, edge).tolist() == [0, 0, 0]
+    assert tg.autograd.grad(function(x, edge).sum(), x)[0].tolist() == [0, 0, 0]
+    assert function(tg.zeros(1), tg.tensor([math.nan])).isnan().all()
+
+
+def test_atan2_at_the_origin_has_a_zero_gradient():
+    x, y = (tg.zeros(1, dtype=tg.float64, requires_grad=True) for _ in range(2))
+    assert [g.item() for g in tg.autograd.grad(tg.atan2(x, y), (x, y))] == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["logaddexp", "logaddexp2"])
+def test_the_gradients_of_large_logarithms_add_up_to_one(name):
+    """Differences from the result, which has been rounded, would not."""
+    x, y = (tg.tensor(v, dtype=tg.float32, requires_grad=True) for v in ([1e9, 3e8, math.inf, -2.0], [1e9, 3e8, 1.0, math.inf]))
+    of_x, of_y = tg.autograd.grad(getattr(tg, name)(x, y).sum(), (x, y))
+    assert of_x.tolist() == [0.5, 0.5, 1, 0] and of_y.tolist() == [0.5, 0.5, 0, 1]
+
+
+def test_trigamma_at_infinity():
+    x = tg.tensor([math.inf], dtype=tg.float64, requires_grad=True)
+    assert tg.autograd.grad(tg.digamma(x), x)[0].item() == 0
+
+
+# ---- nan ----
+def test_a_gradient_passes_where_there_is_no_number():
+    """As in PyTorch: a zero would hide that something has gone wrong."""
+    x, y = (tg.tensor(v, requires_grad=True) for v in ([math.nan, 1.0], [1.0, math.nan]))
+    for name in ("maximum", "minimum"):
+        assert [g.tolist() for g in tg.autograd.grad(getattr(tg, name)(x, y).sum(), (x, y))] == [[1, 1], [1, 1]]
+    assert tg.autograd.grad(x.relu().sum(), x)[0].tolist() == [1, 1]
+
+
 # ---- ties -------------------------------------------------------------------------------------------------
 def test_the_tangent_of_clamp_is_that_of_what_was_chosen():
     x, low, high = (tg.tensor(v, dtype=tg.float64) for v in ([0.0, 5.0, 2.0, 0.0, 9.0], [1.0, 1.0, 1.0, 3.0, 3.0], [3.0, 3.0, 3.0, 3.0, 1.0]))
