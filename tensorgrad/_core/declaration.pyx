@@ -334,7 +334,7 @@ cdef int compile_overload(Overload o) except -1:
     o.alone = o.signature.types[0] == P_TENSOR and o.signature.n_required == 1 and o.signature.n_params > 0
     for p in o.signature.params[1:]:
         if p.type in (P_DIM, P_NEW_DIM, P_DIMS) and p.default is not None and p.default != ():
-            o.alone = False         # a negative dimension would have to be made positive
+            o.wraps_defaults = True
     o.one_tensor = o.n_tensors == 1 and (<Param>o.signature.params[0]).type == P_TENSOR
     o.variadic = o.n_inputs > 0 and (<Param>o.signature.params[o.input_params[0]]).type == P_TENSORS
     o.formulas = []

@@ -60,7 +60,8 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
                 slots.values[0] = args[0]
                 for i in range(1, o.signature.n_params):
                     slots.values[i] = o.signature.defaults[i]
-                return run(o, slots.values)
+                slots.owned = 0
+                return _run_parsed(o, &slots) if o.wraps_defaults else run(o, slots.values)
         elif op.fast == nargs and isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
                 type(<object>args[1]) is float or type(<object>args[1]) is int)):
             return run(o, <PyObject**>args)

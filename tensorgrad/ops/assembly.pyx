@@ -99,8 +99,10 @@ def _combinations(self, r, with_replacement):
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(choose(range(self.size(0)), r))
-    if r == 0 or not rows:
-        return zeros((0, r) if r else (0,), dtype=self.dtype, device=self.device)
+    if r == 0:
+        return zeros((0,), dtype=self.dtype, device=self.device)
+    if not rows:
+        return handle("expand")(reshape(self[:0], (0, 1)), (0, r))      # with its history
     columns = [self[list(column)] for column in zip(*rows)]
     return stack(tuple(columns), 1)
 

@@ -8,19 +8,21 @@ from cpython.object cimport PyObject
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.device cimport tg_kernel
 from tensorgrad._core.dispatch cimport invoke
-from tensorgrad._core.dtype cimport TG_BOOL
+from tensorgrad._core.dtype cimport CAT_COMPLEX, TG_BOOL
 from tensorgrad._core.grad_mode cimport thread_state
-from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.operator cimport Operator, call2, handle
 from tensorgrad._core.types cimport TensorBase
 
 from tensorgrad._core.declaration import composite, elementwise
 from tensorgrad._core.dtype import names
+from tensorgrad._core.elementwise import result_type
 
 cdef Operator add, sub, mul, div, neg, pow_, log, exp, where, conj, real, maximum, zeros_like
 add, sub, mul, div, neg = handle("add"), handle("sub"), handle("mul"), handle("div"), handle("neg")
 pow_, log, exp, where = handle("pow"), handle("log"), handle("exp"), handle("where")
 conj, real, maximum, zeros_like = handle("conj_physical"), handle("real"), handle("maximum"), handle("zeros_like")
 cdef Operator trunc_divide, floor_divide, clamp_min, clamp_max, log1p = handle("log1p"), isinf = handle("isinf")
+cdef Operator real_logaddexp = handle("_logaddexp"), to = handle("to"), sigmoid = handle("sigmoid")
 trunc_divide, floor_divide = handle("_trunc_divide"), handle("floor_divide")
 clamp_min, clamp_max = handle("clamp_min"), handle("clamp_max")
 cdef Operator clamp_min_ = handle("clamp_min_"), clamp_max_ = handle("clamp_max_")
@@ -225,18 +227,25 @@ cdef extern from *:
     const tg_kernel tg_k_maximum, tg_k_minimum, tg_k_clamp, tg_k_atan2, tg_k_hypot, tg_k_logaddexp, tg_k_lerp, tg_k_where, tg_k_copysign
 
 
-def _share(wins, equal):
-    """1 where this operand decides, one half where both do."""
-    return wins * 1.0 + equal * 0.5
+def _share(self, other, loses):
+    """1 unless this operand loses, one half where both are equal; as precise as the operands, of which one may have no dimensions."""
+    dtype = result_type(self, other)
+    return 1 - to(loses, dtype) - to(self == other, dtype) * 0.5
+
+
+def _over_square(x, a, b):
+    """x / (a^2 + b^2), and 0 where that is 0."""
+    square = a * a + b * b
+    return where(square == 0, 0, x / where(square == 0, 1, square))
 
 
 elementwise(<size_t>&tg_k_maximum, "maximum(Tensor self, Tensor other)", inplace=False,
-            partials={"self": lambda self, other: _share(self > other, self == other),
-                      "other": lambda self, other: _share(self < other, self == other)},
+            partials={"self": lambda self, other: _share(self, other, self < other),
+                      "other": lambda self, other: _share(self, other, self > other)},
             reference="np.maximum(self, other)", doc="The larger of two elements; nan if either is.")
 elementwise(<size_t>&tg_k_minimum, "minimum(Tensor self, Tensor other)", inplace=False,
-            partials={"self": lambda self, other: _share(self < other, self == other),
-                      "other": lambda self, other: _share(self > other, self == other)},
+            partials={"self": lambda self, other: _share(self, other, self > other),
+                      "other": lambda self, other: _share(self, other, self < other)},
             reference="np.minimum(self, other)", doc="The smaller of two elements; nan if either is.")
 elementwise(<size_t>&tg_k_maximum, "clamp_min(Tensor self, Operand min)",
             partials={"self": lambda self, min: self >= min, "min": lambda self, min: self < min},
@@ -278,17 +287,16 @@ composite("clamp_(Tensor! self, Operand? min=None, Operand? max=None)", native(_
 
 def _clamp_tangent(self, min, max, self_t, min_t, max_t):
     """That of what was chosen; where the bounds have crossed, of the upper one."""
+    if isinstance(min, (int, float)) and isinstance(max, (int, float)):
+        return self_t * ((self >= min) & (self <= max))
     self_t, min_t, max_t = (0 if t is None else t for t in (self_t, min_t, max_t))
     tangent = where(self < min, min_t, where(self > max, max_t, self_t))
-    crossed = min > max
-    if isinstance(crossed, bool):
-        return tangent * 0 if crossed else tangent
-    return where(crossed, max_t, tangent)
+    return where(min > max, max_t, tangent)
 
 
 elementwise(<size_t>&tg_k_atan2, "atan2(Tensor self, Tensor other)", to_float=True,
-            partials={"self": lambda self, other: other / (self * self + other * other),
-                      "other": lambda self, other: -self / (self * self + other * other)},
+            partials={"self": lambda self, other: _over_square(other, self, other),
+                      "other": lambda self, other: _over_square(-self, self, other)},
             reference="np.arctan2(self, other)", aliases=("arctan2",), domain=(0.3, 2.0),
             doc="The angle of the point (other, self), in radians between -pi and pi.")
 elementwise(<size_t>&tg_k_hypot, "hypot(Tensor self, Tensor other)", to_float=True,
@@ -296,16 +304,22 @@ elementwise(<size_t>&tg_k_hypot, "hypot(Tensor self, Tensor other)", to_float=Tr
             reference="np.hypot(self, other)", domain=(0.3, 2.0),
             doc="``sqrt(self^2 + other^2)``, without overflow in between.")
 elementwise(<size_t>&tg_k_logaddexp, "_logaddexp(Tensor self, Tensor other)", to_float=True, inplace=False, node="logaddexp",
-            partials={"self": lambda self, out: exp(self - out), "other": lambda other, out: exp(other - out)},
+            partials={"self": lambda self, other: sigmoid(self - other), "other": lambda self, other: sigmoid(other - self)},
             reference="np.logaddexp(self, other)", internal=True, doc="`logaddexp` of real numbers.")
-composite("logaddexp(Tensor self, Tensor other)", lambda self, other: _logaddexp(self, other),
+
+
+cdef object _logaddexp(PyObject** a):
+    if (<TensorBase>a[0]).dtype.category == CAT_COMPLEX or (<TensorBase>a[1]).dtype.category == CAT_COMPLEX:
+        return _complex_logaddexp(<object>a[0], <object>a[1])
+    return call2(real_logaddexp, <object>a[0], <object>a[1])
+
+
+composite("logaddexp(Tensor self, Tensor other)", native(_logaddexp),
           reference="np.log(np.exp(self * 1.0) + np.exp(other * 1.0))",
           doc="``log(exp(self) + exp(other))``, without overflow in between.")
 
 
-def _logaddexp(self, other):
-    if not (self.is_complex() or other.is_complex()):
-        return handle("_logaddexp")(self, other)
+def _complex_logaddexp(self, other):
     a, b = real(self), real(other)
     first = a >= b
     top, low = where(first, self, other), where(first, other, self)

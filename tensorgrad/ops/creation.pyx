@@ -336,8 +336,12 @@ def _linspace(start, end, steps, dtype, device, requires_grad, layout, pin_memor
         primitives.fill(x, start)
     elif steps > 1 and (complex_ends or x.dtype.category < CAT_FLOAT):
         compute = x.dtype if complex_ends else dtype_of(TG_F64)
+        if not complex_ends:
+            start, end = int(start), int(end)
         i = handle("arange")(steps, dtype=compute, device=device_of(x))
-        primitives.copy(x, start + i * ((end - start) / (steps - 1)))
+        apart = (end - start) / (steps - 1)
+        primitives.copy(x, handle("where")(i.real < steps // 2 if complex_ends else i < steps // 2, start + i * apart,
+                                           end - (steps - 1 - i) * apart))
     elif steps > 1:
         # the step is rounded to the dtype before it is used, as PyTorch does; what follows is rounded once
         step = make((), x.dtype, None, False, 0)

@@ -109,17 +109,18 @@ def _lstsq(A, B, rcond, driver):
     if B.ndim < 1:
         raise RuntimeError("tensorgrad.linalg.lstsq: other must have at least 1 dimension.")
     if A.dtype is not B.dtype:
-        raise RuntimeError(f"tensorgrad.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype {A.dtype} and "
-                           f"other's dtype {B.dtype}")
+        raise RuntimeError("tensorgrad.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype "
+                           f"{A.dtype} and other's dtype {B.dtype}")
     driver = "gelsy" if driver is None else driver
     if driver not in DRIVERS:
-        raise RuntimeError(f"tensorgrad.linalg.lstsq: parameter `driver` should be one of ({', '.join(DRIVERS)})"
-                           f", not {driver}")
+        raise RuntimeError(f"tensorgrad.linalg.lstsq: parameter `driver` should be one of ({', '.join(DRIVERS)}), "
+                           f"not {driver}")
     m, n = A.shape[-2:]
     vector = B.ndim == 1 or (B.ndim == A.ndim - 1 and tuple(B.shape) == tuple(A.shape[:-1]))
     b = unsqueeze(B, -1) if vector else B
     if b.size(-2) != m:
-        raise RuntimeError(f"tensorgrad.linalg.lstsq: input.size(-2) should match other.size({-1 if vector else -2}) ({m} and {b.size(-2)})")
+        raise RuntimeError(f"tensorgrad.linalg.lstsq: input.size(-2) should match other.size({-1 if vector else -2}) "
+                           f"({m} and {b.size(-2)})")
     inverse, size = pinv(A, None, 0.0 if driver == "gels" else rcond, False)
     x = matmul(inverse, b)
     nothing = real(narrow(reshape(x, (-1,)), 0, 0, 0))

@@ -12,6 +12,7 @@ import numpy as np
 
 from tensorgrad._core import return_types
 from tensorgrad._core.declaration import composite, operator
+from tensorgrad.ops.broadcast import broadcast_shapes
 
 cdef Operator matmul, inv, solve, transpose, conj, unsqueeze, squeeze, real, where, tril, diagonal, diag_embed, expand, sum_, eye
 matmul, inv, solve, transpose = handle("matmul"), handle("linalg_inv"), handle("_linalg_solve"), handle("transpose")
@@ -147,7 +148,7 @@ def _solve_any(A, B, left):
     if B.size(-2) != A.size(-1):
         raise RuntimeError(f"linalg.solve: Incompatible shapes of A and B for the equation AX = B "
                            f"({list(A.shape[-2:])} and {list(B.shape[-2:])})")
-    shape = handle("broadcast_tensors")((A[..., 0, 0], B[..., 0, 0]))[0].shape
+    shape = broadcast_shapes(tuple(A.shape[:-2]), tuple(B.shape[:-2]))
     out = solve(expand(A, (*shape, *A.shape[-2:])), expand(B, (*shape, *B.shape[-2:])))
     return squeeze(out, -1) if vector else out
 
@@ -343,8 +344,27 @@ def _eigh_jvp(A_t, eigenvalues, eigenvectors):
 
 operator("linalg_eigh(Tensor A, str UPLO='L') -> (Tensor eigenvalues, Tensor eigenvectors)", _eigh, vjp={"A": _eigh_vjp}, jvp=_eigh_jvp,
          batch=_batched("linalg_eigh"), method=False, doc="The eigenvalues, in order, and the eigenvectors of Hermitian matrices.")
-composite("linalg_eigvalsh(Tensor A, str UPLO='L')", lambda A, UPLO: handle("linalg_eigh")(A, UPLO)[0], method=False,
-          reference="np.linalg.eigvalsh(A)", samples=lambda make: [], doc="The eigenvalues of Hermitian matrices, in order.")
+
+
+def _eigvalsh(TensorBase A, str UPLO):
+    return tensor_of(_lapack("linalg.eigvalsh", np.linalg.eigvalsh, _matrix("linalg.eigvalsh", A, True), UPLO.upper()), A)
+
+
+def _eigvalsh_vjp(grad, A, UPLO):
+    """Without the differences of eigenvalues by which `eigh` divides: some may be equal."""
+    V = handle("linalg_eigh")(A, UPLO)[1]
+    return matmul(V * to(unsqueeze(grad, -2), V.dtype), _H(V))
+
+
+def _eigvalsh_jvp(A, A_t, UPLO):
+    V = handle("linalg_eigh")(A, UPLO)[1]
+    change = sum_(conj(V) * matmul(A_t, V), (-2,))
+    return real(change) if change.is_complex() else change
+
+
+operator("linalg_eigvalsh(Tensor A, str UPLO='L')", _eigvalsh, vjp={"A": _eigvalsh_vjp}, jvp=_eigvalsh_jvp, method=False,
+         batch=_batched("linalg_eigvalsh"), node="linalg_eigh", reference="np.linalg.eigvalsh(A)", samples=lambda make: [],
+         doc="The eigenvalues of Hermitian matrices, in order.")
 
 
 def _svd(TensorBase A, bint full):
@@ -414,8 +434,28 @@ operator("_linalg_svd(Tensor A, bool full_matrices) -> (Tensor U, Tensor S, Tens
          batch=_batched("_linalg_svd"), node="LinalgSvd", internal=True, doc="The singular value decomposition.")
 composite("linalg_svd(Tensor A, bool full_matrices=True) -> (Tensor U, Tensor S, Tensor Vh)", lambda A, full: svd(A, full), method=False,
           doc="A = U diag(S) Vh, with singular values S from the largest down.")
-composite("linalg_svdvals(Tensor A)", lambda A: svd(A, False)[1], method=False, reference="np.linalg.svd(A)[1]",
-          samples=lambda make: [((make(3, 4),), {})], doc="The singular values of matrices, from the largest down.")
+
+
+def _svdvals(TensorBase A):
+    return tensor_of(_lapack("linalg.svdvals", lambda x: np.linalg.svd(x, False, False), _matrix("linalg.svdvals", A)), A)
+
+
+def _svdvals_vjp(grad, A):
+    """Without the differences of singular values by which `svd` divides: some may be equal."""
+    U, _, Vh = svd(A, False)
+    return matmul(U * to(unsqueeze(grad, -2), U.dtype), Vh)
+
+
+def _svdvals_jvp(A, A_t):
+    U, _, Vh = svd(A, False)
+    change = sum_(conj(U) * matmul(A_t, _H(Vh)), (-2,))
+    return real(change) if change.is_complex() else change
+
+
+operator("linalg_svdvals(Tensor A)", _svdvals, vjp={"A": _svdvals_vjp}, jvp=_svdvals_jvp, batch=_batched("linalg_svdvals"),
+         node="linalg_svd", method=False, reference="np.linalg.svd(A)[1]", samples=lambda make: [((make(3, 4),), {})],
+         doc="The singular values of matrices, from the largest down.")
+cdef Operator svdvals = handle("linalg_svdvals")
 
 # ---- made of these -----------------------------------------------------------------------------------------------------------------------
 composite("linalg_vector_norm(Tensor x, Number ord=2, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)",
@@ -444,6 +484,13 @@ def _norm(A, ord, dim, keepdim):
     return norm(A, ord, dim, keepdim)
 
 
+def _extreme(x, ord):
+    """The largest, 0 of none, for a positive order; for a negative one the smallest."""
+    if ord < 0:
+        return handle("amin")(x, (-1,))
+    return handle("amax")(x, (-1,)) if x.size(-1) else sum_(x, (-1,))
+
+
 def _matrix_norm(A, ord, dim, keepdim):
     if A.ndim < 2 or len(dim) != 2:
         raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
@@ -451,11 +498,11 @@ def _matrix_norm(A, ord, dim, keepdim):
         return norm(A, 2, dim, keepdim)
     x = handle("movedim")(A, dim, (A.ndim - 2, A.ndim - 1))
     if ord == "nuc" or ord in (2, -2):
-        S = svd(x, False)[1]
-        result = sum_(S, (-1,)) if ord == "nuc" else handle("amax" if ord > 0 else "amin")(S, (-1,))
+        S = svdvals(x)
+        result = sum_(S, (-1,)) if ord == "nuc" else _extreme(S, ord)
     elif ord in (1, -1, math.inf, -math.inf):
         sums = sum_(x.abs(), (-2,) if abs(ord) == 1 else (-1,))
-        result = handle("amax" if ord > 0 else "amin")(sums, (-1,))
+        result = _extreme(sums, ord)
     else:
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     if keepdim:
@@ -471,7 +518,7 @@ composite("linalg_cond(Tensor A, Any p=None)", lambda A, p: _cond(A, p), method=
 
 def _cond(A, p):
     if p in (None, 2, -2):
-        S = svd(A, False)[1]
+        S = svdvals(A)
         return S[..., -1] / S[..., 0] if p == -2 else S[..., 0] / S[..., -1]
     return _matrix_norm(A, p, (A.ndim - 2, A.ndim - 1), False) * _matrix_norm(inv(A), p, (A.ndim - 2, A.ndim - 1), False)
 

@@ -12,6 +12,9 @@ from tensorgrad._core.elementwise import result_type
 cdef Operator exp2, where, isnan, pow_, to, broadcast_tensors, zeros_like
 exp2, where, isnan, pow_, to = (handle(n) for n in ("exp2", "where", "isnan", "pow", "to"))
 broadcast_tensors, zeros_like = handle("broadcast_tensors"), handle("zeros_like")
+cdef Operator sigmoid = handle("sigmoid")
+
+LN2 = 0.6931471805599453
 
 cdef extern from *:
     """
@@ -96,7 +99,8 @@ operator("_next_half(Tensor self, Tensor other)", _next_half, internal=True, bat
          vjp={"self": lambda grad, self, other: where(self != other, grad, 0), "other": lambda other: zeros_like(other)},
          jvp=lambda self, other, self_t: where(self != other, 0 if self_t is None else self_t, 0), doc="`nextafter` of two halves.")
 elementwise(<size_t>&tg_k_logaddexp2, "logaddexp2(Tensor self, Tensor other)", to_float=True, inplace=False,
-            partials={"self": lambda self, out: exp2(self - out), "other": lambda other, out: exp2(other - out)},
+            partials={"self": lambda self, other: sigmoid((self - other) * LN2),
+                      "other": lambda self, other: sigmoid((other - self) * LN2)},
             reference="np.logaddexp2(self, other)", doc="``log2(2^self + 2^other)``, without overflow in between.")
 elementwise(<size_t>&tg_k_isposinf, "isposinf(Tensor self)", inplace=False, reference="np.isposinf(self)",
             doc="Whether each element is infinite and positive.")

@@ -144,7 +144,7 @@ def _movedim(TensorBase self, source, destination):
         raise RuntimeError(f"movedim: Invalid source or destination dims: source ({list(source)} dims) should contain the same "
                            f"number of dims as destination ({list(destination)} dims)")
     order = [None] * self.ndim
-    for s, d in zip(source, destination):
+    for s, d in zip(source, destination) if self.ndim else ():
         order[d] = s
     rest = iter([d for d in range(self.ndim) if d not in source])
     return permute(self, tuple([next(rest) if d is None else d for d in order]))

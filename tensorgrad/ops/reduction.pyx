@@ -195,7 +195,11 @@ operator("prod(Tensor self, Dim? dim=None, bool keepdim=False, *, DType? dtype=N
 # ---- all, any, counts ----------------------------------------------------------------------------------------
 cdef TensorBase truth(int op, PyObject** a):
     cdef bint gone[64]
+    cdef int d
     mark_dims(<TensorBase>a[0], <object>a[1], gone)
+    if <object>a[1] is not None and len(<tuple><object>a[1]) == 0:      # here, unlike in a sum, no dimension
+        for d in range((<TensorBase>a[0]).ndim):
+            gone[d] = False
     # a uint8 stays one: it was PyTorch's bool once
     return cast(reduced(op, <TensorBase>a[0], gone, <object>a[2], TG_BOOL), TG_U8 if (<TensorBase>a[0]).dtype.code == TG_U8 else TG_BOOL)
 

@@ -67,7 +67,7 @@ operator("cumsum(Tensor self, Dim dim, *, DType? dtype=None)", native(_cumsum),
 
 def _cumprod_vjp(grad, self, dim):
     """d out_j / d x_i = product of the others up to j. Quadratic in the length, but right at zeros too."""
-    if self.ndim == 0:
+    if self.ndim == 0 or self.numel() == 0:
         return grad
     n = self.size(dim)
     x = movedim(self, dim, -1)

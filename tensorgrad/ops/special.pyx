@@ -19,11 +19,12 @@ cdef extern from *:
     TG_UNARY(lgamma, FLOAT, tg_lgamma(x))
     TG_UNARY(erfinv, FLOAT, tg_erfinv(x))
     TG_UNARY(digamma, FLOAT, tg_digamma(x))
+    TG_UNARY(logit, FLOAT, tg_log(x / (1 - x)))
     TG_BINARY(polygamma, FLOAT, tg_polygamma(x, y))
     TG_UNARY_WITHIN(sinc, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT / 4,                                                  \
                     x == 0 ? (T)1 : tg_sin(x * (R)3.14159265358979323846) / (x * (R)3.14159265358979323846))
     """
-    const tg_kernel tg_k_erfinv, tg_k_lgamma, tg_k_digamma, tg_k_polygamma, tg_k_sinc
+    const tg_kernel tg_k_erfinv, tg_k_lgamma, tg_k_digamma, tg_k_polygamma, tg_k_sinc, tg_k_logit
 
 elementwise(<size_t>&tg_k_lgamma, "lgamma(Tensor self)", to_float=True, partials={"self": lambda self: digamma(self)},
             reference="np.vectorize(math.lgamma, otypes=[float])(self)", domain=(0.3, 4.0),
@@ -59,15 +60,16 @@ def _sinc_partial(self, out):
 
 elementwise(<size_t>&tg_k_sinc, "sinc(Tensor self)", to_float=True, partials={"self": _sinc_partial}, domain=(0.2, 2.0),
             reference="np.sinc(self)", doc="``sin(pi x) / (pi x)`` of each element, 1 at 0.")
+elementwise(<size_t>&tg_k_logit, "_logit(Tensor self)", to_float=True, partials={"self": lambda self: _logit_partial(self)}, internal=True,
+            inplace=False, node="logit", domain=(0.1, 0.9), reference="np.log(self / (1 - self * 1.0))", doc="`logit` without bounds.")
 composite("logit(Tensor self, Number? eps=None)",
-          lambda self, eps: _logit(self if eps is None else self.clamp(eps, 1 - eps)), domain=(0.1, 0.9), inplace=True,
+          lambda self, eps: handle("_logit")(self if eps is None else self.clamp(eps, 1 - eps)), domain=(0.1, 0.9), inplace=True,
           reference="np.log(self / (1 - self))", doc="``log(x / (1 - x))`` of each element: the inverse of `sigmoid`.")
 
 
-def _logit(self):
-    if not (self.is_floating_point() or self.is_complex()):
-        self = self * 1.0       # 1 - self would wrap around
-    return log(self / (1 - self))
+def _logit_partial(self):
+    """1 / (x (1 - x)), infinite at 0 and 1; beyond them there is no value and no derivative."""
+    return where((self < 0) | (self > 1), math.nan, 1 / (self * (1 - self)))
 
 
 composite("xlogy(Operand self, Operand other)", lambda self, other: _xlogy(self, other), domain=(0.3, 2.0), inplace=True,
@@ -84,8 +86,14 @@ def _xlogy(self, other):
                         "other)\n")
     if isinstance(other, (int, float)):
         logarithm = math.log(other) if other > 0 else -math.inf if other == 0 else math.nan
-        return where((self == 0) & (other == other), 0, self * logarithm)
-    return where((self == 0) & (other == other), 0, self * log(other))
+        return self * logarithm if math.isfinite(logarithm) else where((self == 0) & (other == other), 0, self * logarithm)
+    return times_log(self, other, log, 0)
+
+
+def times_log(self, other, logarithm, least):
+    """x log(y), of which 0 log(0) is 0; where the logarithm is finite, it is the derivative at x = 0 too."""
+    singular = (self == 0) & ((other <= least) | (other == math.inf))
+    return where(singular, 0, self * logarithm(where(singular, 1, other)))
 
 
 composite("nan_to_num(Tensor self, Number? nan=None, Number? posinf=None, Number? neginf=None)",
@@ -154,7 +162,8 @@ def _meshgrid(tensors, indexing):
 
 
 composite("diff(Tensor self, int n=1, Dim dim=-1, Tensor? prepend=None, Tensor? append=None)",
-          lambda self, n, dim, prepend, append: _diff(_between(prepend, self, append, dim), n, dim), reference="np.diff(self, n, dim)",
+          lambda self, n, dim, prepend, append: _diff(_between(prepend, self, append, dim) if n else self, n, dim),
+          reference="np.diff(self, n, dim)",
           samples=lambda make: [((make(2, 5),), {}), ((make(5), 2), {})], doc="Differences of neighbours along a dimension, `n` times.")
 
 
@@ -168,7 +177,7 @@ def _diff(self, n, dim):
         raise RuntimeError(f"order must be non-negative but got {n}")
     if self.ndim == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
-    for _ in range(n):
+    for _ in range(min(n, self.size(dim))):      # then nothing is left
         size = self.size(dim)
         later, earlier = self.narrow(dim, 1, max(size - 1, 0)), self.narrow(dim, 0, max(size - 1, 0))
         self = later ^ earlier if str(self.dtype) == "tensorgrad.bool" else later - earlier

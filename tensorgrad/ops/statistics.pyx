@@ -40,7 +40,7 @@ def _searchsorted(TensorBase sequence, TensorBase values, bint int32, bint right
     if a.ndim == 1:
         found = np.searchsorted(a, v, side)
     else:
-        rows, wanted = a.reshape(-1, a.shape[-1]), v.reshape(math.prod(v.shape[:-1]), v.shape[-1])
+        rows, wanted = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), v.reshape(math.prod(v.shape[:-1]), v.shape[-1])
         found = np.stack([np.searchsorted(row, w, side) for row, w in zip(rows, wanted)]) if len(rows) else np.zeros(v.shape)
         found = found.reshape(v.shape)
     return from_array(np.asarray(found), dtype_of(TG_I32 if int32 else TG_I64), values.storage.device)
@@ -166,7 +166,7 @@ def _histc(self, bins, low, high):
     low, high = handle("scalar_tensor")(low, dtype=self.dtype).item(), handle("scalar_tensor")(high, dtype=self.dtype).item()
     x = reshape(self, (-1,))
     x = x[(x >= low) & (x <= high)]
-    place = to((x - low) * (bins / (high - low)), dtype_of(TG_I64)).clamp(max=bins - 1)
+    place = to((x - low) * bins / (high - low), dtype_of(TG_I64)).clamp(max=bins - 1)
     return scatter_add(zeros(bins, dtype=self.dtype, device=self.device), 0, place, handle("ones_like")(x))
 
 

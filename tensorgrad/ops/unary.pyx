@@ -180,7 +180,7 @@ cdef extern from *:
     TG_UNARY(erfc, FLOAT, tg_erfc(x))
     TG_BINARY(tanh_backward, FLOAT, x * (1 - y * y))
     TG_BINARY(sigmoid_backward, FLOAT, x * y * (1 - y))
-    TG_BINARY(threshold_backward, INTEGER_AND_FLOAT, y > 0 ? x : (T)0)
+    TG_BINARY(threshold_backward, INTEGER_AND_FLOAT, y <= 0 ? (T)0 : x)
     """
     const tg_kernel tg_k_sigmoid, tg_k_relu, tg_k_erf, tg_k_erfc
     const tg_kernel tg_k_tanh_backward, tg_k_sigmoid_backward, tg_k_threshold_backward
@@ -194,7 +194,7 @@ elementwise(<size_t>&tg_k_sigmoid, "sigmoid(Tensor self)", to_float=True, partia
     -----
     ``sigmoid(x) = 1 / (1 + exp(-x))``
     """)
-elementwise(<size_t>&tg_k_relu, "relu(Tensor self)", partials={"self": lambda out: out > 0},
+elementwise(<size_t>&tg_k_relu, "relu(Tensor self)", partials={"self": lambda out: ~(out <= 0)},
             vjp={"self": lambda grad, out: threshold_backward(grad, out)},
             reference="np.maximum(self, 0)", domain=(0.1, 2.0), doc="The positive part of each element, ``max(x, 0)``.")
 elementwise(<size_t>&tg_k_erf, "erf(Tensor self)", to_float=True,
@@ -212,8 +212,8 @@ elementwise(<size_t>&tg_k_sigmoid_backward, "sigmoid_backward(Tensor grad_output
                       "output": lambda grad_output, output: grad_output * (1 - 2 * output)},
             reference="grad_output * output * (1 - output)", doc="The gradient of `sigmoid`, from its output.", internal=True)
 elementwise(<size_t>&tg_k_threshold_backward, "threshold_backward(Tensor grad_output, Tensor self)", inplace=False,
-            partials={"grad_output": lambda self: self > 0}, reference="np.where(self > 0, grad_output, 0)",
-            doc="The gradient of `relu`: what comes back where the output was positive.", internal=True)
+            partials={"grad_output": lambda self: ~(self <= 0)}, reference="np.where(self <= 0, 0, grad_output)",
+            doc="The gradient of `relu`: what comes back where the output was positive (or nan, which is not to be hidden).", internal=True)
 
 # ---- sign, rounding, complex parts -------------------------------------------------------------------
 cdef extern from *:

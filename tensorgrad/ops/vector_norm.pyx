@@ -47,6 +47,8 @@ cdef object _norm_of_order(TensorBase self, ord, dim, bint keepdim):
             out = (amax if ord > 0 else amin)(size, dim or (), keepdim)
         else:
             out = sum_(size, dim, keepdim) if ord == 1 else sum_(size ** ord, dim, keepdim) ** (1.0 / ord)
+    if self.dtype.itemsize > 2 and ord != 0:
+        return out
     return to(out, self.dtype.to_real() if self.dtype.category == CAT_COMPLEX else self.dtype)
 
 

@@ -74,6 +74,14 @@ def test_grids_of_integers(dtype):
     assert tg.arange(0.9, 5.0, 1.9, dtype=dtype).tolist()[:3] == [0, 1, 2]
 
 
+def test_linspace_of_integers_ends_at_its_end():
+    for dtype in INTEGERS:
+        assert tg.linspace(0, 1, 50, dtype=dtype).tolist() == [0] * 49 + [1]
+        assert tg.linspace(0.9, 10.2, 4, dtype=dtype).tolist() == [0, 3, 6, 10]
+    assert tg.linspace(10, -10, 6, dtype=tg.int64).tolist() == [10, 6, 2, -2, -6, -10]
+    assert tg.linspace(0, 1j, 3).tolist() == [0, 0.5j, 1j]
+
+
 def test_arange_counts_int64_by_integers():
     assert tg.arange(1.0, 5.000001, 2.0, dtype=tg.int64).tolist() == [1, 3]
     assert tg.arange(1.0, 5.000001, 2.0, dtype=tg.int32).tolist() == [1, 3, 5]

@@ -44,6 +44,60 @@ def test_silu(dtype):
     close(tg.silu(x), x.detach().numpy() / (1 + np.exp(-x.detach().numpy())))
 
 
+def test_the_derivative_of_logit_at_its_ends_and_beyond():
+    x = tg.tensor([0.0, 0.25, 1.0, -0.5, 1.5], dtype=tg.float64, requires_grad=True)
+    out = tg.logit(x)
+    assert node_name(out) == "LogitBackward0"
+    np.testing.assert_allclose(tg.autograd.grad(out.sum(), x)[0].numpy(), [math.inf, 16 / 3, math.inf, math.nan, math.nan])
+    bounded = tg.autograd.grad(tg.logit(x, 0.25).sum(), x)[0]
+    np.testing.assert_allclose(bounded.numpy(), [0, 16 / 3, 0, 0, 0])
+    assert tg.logit(tg.tensor([0, 1], dtype=tg.uint8)).tolist() == [-math.inf, math.inf]
+    with pytest.raises(NotImplementedError, match="logit"):
+        tg.logit(tg.ones(1, dtype=tg.complex64))
+
+
+@pytest.mark.parametrize(("function", "log"), [(tg.xlogy, math.log), (tg.special.xlog1py, math.log1p)], ids=["xlogy", "xlog1py"])
+def test_the_derivative_of_x_log_y_at_zero_is_the_logarithm(function, log):
+    x, y = tg.zeros(3, dtype=tg.float64, requires_grad=True), tg.tensor([2.0, 0.5, 7.0], dtype=tg.float64, requires_grad=True)
+    out = function(x, y)
+    assert out.tolist() == [0, 0, 0]
+    of_x, of_y = tg.autograd.grad(out.sum(), (x, y), create_graph=True)
+    close(of_x, [log(v) for v in (2, 0.5, 7)])
+    assert of_y.tolist() == [0, 0, 0]
+    close(tg.autograd.grad(of_x.sum(), y)[0], 1 / (y.detach().numpy() + (log is math.log1p)))
+    edge = tg.tensor([0.0 if log is math.log else -1.0, -3.0, math.inf], dtype=tg.float64)
+    assert function(x, edge).tolist() == [0, 0, 0]
+    assert tg.autograd.grad(function(x, edge).sum(), x)[0].tolist() == [0, 0, 0]
+    assert function(tg.zeros(1), tg.tensor([math.nan])).isnan().all()
+
+
+def test_atan2_at_the_origin_has_a_zero_gradient():
+    x, y = (tg.zeros(1, dtype=tg.float64, requires_grad=True) for _ in range(2))
+    assert [g.item() for g in tg.autograd.grad(tg.atan2(x, y), (x, y))] == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["logaddexp", "logaddexp2"])
+def test_the_gradients_of_large_logarithms_add_up_to_one(name):
+    """Differences from the result, which has been rounded, would not."""
+    x, y = (tg.tensor(v, dtype=tg.float32, requires_grad=True) for v in ([1e9, 3e8, math.inf, -2.0], [1e9, 3e8, 1.0, math.inf]))
+    of_x, of_y = tg.autograd.grad(getattr(tg, name)(x, y).sum(), (x, y))
+    assert of_x.tolist() == [0.5, 0.5, 1, 0] and of_y.tolist() == [0.5, 0.5, 0, 1]
+
+
+def test_trigamma_at_infinity():
+    x = tg.tensor([math.inf], dtype=tg.float64, requires_grad=True)
+    assert tg.autograd.grad(tg.digamma(x), x)[0].item() == 0
+
+
+# ---- nan ----
+def test_a_gradient_passes_where_there_is_no_number():
+    """As in PyTorch: a zero would hide that something has gone wrong."""
+    x, y = (tg.tensor(v, requires_grad=True) for v in ([math.nan, 1.0], [1.0, math.nan]))
+    for name in ("maximum", "minimum"):
+        assert [g.tolist() for g in tg.autograd.grad(getattr(tg, name)(x, y).sum(), (x, y))] == [[1, 1], [1, 1]]
+    assert tg.autograd.grad(x.relu().sum(), x)[0].tolist() == [1, 1]
+
+
 # ---- ties -------------------------------------------------------------------------------------------------
 def test_the_tangent_of_clamp_is_that_of_what_was_chosen():
     x, low, high = (tg.tensor(v, dtype=tg.float64) for v in ([0.0, 5.0, 2.0, 0.0, 9.0], [1.0, 1.0, 1.0, 3.0, 3.0], [3.0, 3.0, 3.0, 3.0, 1.0]))
@@ -55,6 +109,8 @@ def test_the_tangent_of_clamp_is_that_of_what_was_chosen():
         assert forward_ad.unpack_dual(one).tangent.tolist() == [0, 0, 1, 0, 0]
         crossed = tg.clamp(forward_ad.make_dual(x, tangents[0]), 3, 1)
         assert forward_ad.unpack_dual(crossed).tangent.tolist() == [0] * 5
+        lost = tg.clamp(forward_ad.make_dual(tg.tensor([math.nan]), tg.ones(1)), 1, 3)
+        assert forward_ad.unpack_dual(lost).tangent.tolist() == [0]
 
 
 @pytest.mark.parametrize(("name", "chosen"), [("fmax", [10, 1, 10, 1]), ("fmin", [1, 10, 1, 1])])
@@ -63,6 +119,15 @@ def test_the_tangents_of_fmax_and_fmin(name, chosen):
     with forward_ad.dual_level():
         out = getattr(tg, name)(forward_ad.make_dual(x, tg.ones(4)), forward_ad.make_dual(y, tg.full((4,), 10.0)))
         assert forward_ad.unpack_dual(out).tangent.tolist() == chosen
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_the_tangent_of_maximum_keeps_the_digits_of_a_number(name):
+    """A partial derivative in single precision would be of more weight than a tangent without dimensions."""
+    x, y, t = tg.tensor([1.0, 2.0], dtype=tg.float64), tg.tensor(1.5, dtype=tg.float64), tg.tensor(0.1, dtype=tg.float64)
+    found = tangent(lambda d: getattr(tg, name)(x, d), y, t)
+    assert found.dtype is tg.float64
+    assert sorted(found.tolist()) == [0, 0.1]
 
 
 # ---- steps between floating point numbers -----------------------------------------------------------------------

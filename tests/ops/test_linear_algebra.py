@@ -8,7 +8,7 @@ import pytest
 import tensorgrad as tg
 from tensorgrad.autograd import forward_ad, gradcheck, gradgradcheck
 
-from .proof import DOUBLES, close, derivatives_agree, values
+from .proof import DOUBLES, close, derivatives_agree, tangent, values
 
 RNG = np.random.default_rng(5)
 
@@ -94,6 +94,25 @@ def test_a_loss_that_depends_on_phases_is_refused():
         (tg.linalg.eigh(x)[1] * (2 + 1j)).sum().imag.backward()
     with pytest.raises(RuntimeError, match="svd_backward: The singular vectors in the complex case are specified up to"):
         (tg.linalg.svd(x)[0] * (2 + 1j)).sum().imag.backward()
+
+
+def test_equal_values_have_gradients():
+    """Those of the vectors would be infinite: nothing is divided by the differences where no vector is asked for."""
+    x = (2 * tg.eye(3, dtype=tg.float64)).requires_grad_()
+    for function in (lambda x: tg.linalg.svdvals(x).sum(), lambda x: tg.linalg.eigvalsh(x).sum(), lambda x: tg.linalg.norm(x, "nuc")):
+        close(tg.autograd.grad(function(x), x)[0], np.eye(3))
+        close(tangent(function, x.detach(), tg.eye(3, dtype=tg.float64)), 3)
+    zero = tg.zeros(2, 2, dtype=tg.float64, requires_grad=True)
+    assert tg.autograd.grad(tg.linalg.norm(zero, "nuc"), zero)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", DOUBLES)
+def test_values_alone(dtype):
+    derivatives_agree(tg.linalg.svdvals, matrix(2, 3, 4, dtype=dtype))
+    x = hermitian(matrix(3, 3, dtype=dtype)).detach()
+    spoilt = x.triu() + 7 * x.tril(-1)
+    close(tg.linalg.eigvalsh(spoilt, "U"), np.linalg.eigvalsh(x.numpy()), 1e-10)
+    close(tg.linalg.svdvals(x), np.linalg.svd(x.numpy())[1], 1e-10)
 
 
 @pytest.mark.parametrize("dtype", DOUBLES)
@@ -244,6 +263,19 @@ def test_distances_of_order_zero_have_zero_gradients():
     out = tg.cdist(x, y, 0.0)
     assert out.tolist() == [[2.0] * 4] * 3
     assert [g.abs().sum().item() for g in tg.autograd.grad(out.sum(), (x, y))] == [0, 0]
+
+
+@pytest.mark.parametrize("order", [1, math.inf, 2, "nuc", "fro"])
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0), (2, 0, 3)])
+def test_matrix_norms_of_nothing_are_zero(order, shape):
+    out = tg.linalg.matrix_norm(tg.ones(shape), order)
+    assert out.shape == shape[:-2] and out.sum().item() == 0
+
+
+def test_systems_without_equations():
+    for b in (tg.ones(0, dtype=tg.float64), tg.ones(0, 2, dtype=tg.float64)):
+        x = tg.linalg.solve(tg.ones(0, 0, dtype=tg.float64, requires_grad=True), b)
+        assert x.shape == b.shape and x.requires_grad
 
 
 # ---- powers ---------------------------------------------------------------------------------------------

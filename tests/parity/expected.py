@@ -311,7 +311,6 @@ OPERATORS = {
         ("lt", "errors", ""),
         ("ne", "errors", ""),
         ("remainder", "errors", ""),
-        ("xlogy", "errors", ""),
     ],
     "The method or in-place form does not exist yet.": [
         ("narrow_copy", "method", "int64 float32"),
