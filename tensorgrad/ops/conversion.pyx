@@ -96,7 +96,7 @@ cdef object _copy_into(PyObject** a):
 operator("copy_(Tensor! self, Tensor src, bool non_blocking=False)", native(_copy_into), across_devices=True,
          vjp={"self": lambda: None, "src": lambda grad: grad},
          jvp=lambda self, src_t: zeros_like(self) if src_t is None else expand(src_t, self.shape), function=False,
-         node="copy", doc="Copy the elements of `src` into this tensor, broadcast and converted; returns this tensor.")
+         node="CopyBackwards", doc="Copy the elements of `src` into this tensor, broadcast and converted; returns this tensor.")
 operator("fill_(Tensor! self, Number value)", lambda self, value: primitives_fill(self, value),
          vjp={"self": lambda: None}, jvp=lambda self: zeros_like(self), node="fill", function=False,
          doc="Fill this tensor with a number.")

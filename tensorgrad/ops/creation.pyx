@@ -57,7 +57,12 @@ cdef object _empty(PyObject** a):
 
 
 cdef object _zeros(PyObject** a):
-    return filled(a, a + 1, 0, default_code())
+    try:
+        return filled(a, a + 1, 0, default_code())
+    except RuntimeError as error:
+        if any([extent < 0 for extent in <tuple><object>a[0]]):
+            raise RuntimeError(f"zeros: Dimension size must be non-negative. {error}") from None
+        raise
 
 
 cdef object _ones(PyObject** a):
@@ -263,14 +268,17 @@ def _arange(start, end, step, dtype, device, requires_grad, layout, pin_memory):
         raise RuntimeError("step must be nonzero")
     if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
-    if dtype is not None and (<DType>dtype).category < CAT_FLOAT:       # whole numbers first, then the count
+    given = start, end, step
+    if dtype is not None and (<DType>dtype).category < CAT_FLOAT:
         start, end, step = int(start), int(end), int(step)
         if step == 0:
             raise ValueError(f"step must be nonzero: it is below 1, and {dtype} has whole numbers only")
     if (step > 0 and start > end) or (step < 0 and start < end):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = isinstance(start, int) and isinstance(end, int) and isinstance(step, int)
-    count = -((start - end) // step) if whole else math.ceil((end - start) / step)
+    # as in PyTorch: of int64 the whole numbers are counted, of smaller integers the steps between the ends as they are given
+    by_fractions = not whole or (dtype is not None and (<DType>dtype).category < CAT_FLOAT and (<DType>dtype).code != TG_I64)
+    count = math.ceil((given[1] - given[0]) / given[2]) if by_fractions else -((start - end) // step)
     x = make((count,), dtype, device, requires_grad, TG_I64 if whole else default_code())
     primitives.arange(x, start, step)
     return x
