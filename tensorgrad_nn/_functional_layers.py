@@ -69,7 +69,6 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "rms_norm",
-    "scaled_dot_product_attention",
     "unfold",
 ]
 
@@ -717,65 +716,3 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
     scale = 1 / math.sqrt((low * low * p + 1) * (1 - p))
     shift = (1 - kept) * (low * scale) - low * p * scale
     return input.mul_(kept * scale).add_(shift) if inplace else input * (kept * scale) + shift
-
-
-# Attention
-
-
-def scaled_dot_product_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """Return softmax(q k^T scale + mask) v.
-
-    Parameters
-    ----------
-    query : Tensor, shape (..., L, E)
-        Queries.
-    key, value : Tensor, shape (..., S, E) and (..., S, V)
-        Keys, and what they stand for.
-    attn_mask : Tensor, broadcastable to (..., L, S), optional
-        Added to the scores; or True where a key takes part.
-    dropout_p : float, default 0.0
-        Of the weights.
-    is_causal : bool, default False
-        Each query sees the keys up to its own place.
-    scale : float, optional
-        E^-1/2 by default.
-    enable_gqa : bool, default False
-        Several heads of the query share a head of the keys.
-
-    Returns
-    -------
-    Tensor, shape (..., L, V)
-
-    Notes
-    -----
-    Vaswani et al., arXiv:1706.03762.
-    """
-    if is_causal and attn_mask is not None:
-        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
-    if enable_gqa:
-        repeats = query.shape[-3] // key.shape[-3]
-        key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = (query * scale) @ key.transpose(-2, -1)
-    if is_causal:
-        attn_mask = tensorgrad.ones(
-            query.shape[-2], key.shape[-2], dtype=tensorgrad.bool, device=query.device
-        ).tril()
-    if attn_mask is not None:
-        if attn_mask.dtype is tensorgrad.bool:
-            scores = tensorgrad.where(attn_mask, scores, -math.inf)
-        else:
-            scores = scores + attn_mask
-    weights = tensorgrad.softmax(scores, -1)
-    if dropout_p > 0:
-        weights = tensorgrad.dropout(weights, dropout_p, True)
-    return weights @ value

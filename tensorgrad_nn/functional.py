@@ -6,8 +6,17 @@ import warnings
 
 import tensorgrad
 from tensorgrad import Tensor, linear, sigmoid, tanh
-from tensorgrad_nn import _functional_activation, _functional_layers, _functional_loss, _reduction
+from tensorgrad_nn import (
+    _functional_activation,
+    _functional_attention,
+    _functional_ctc,
+    _functional_layers,
+    _functional_loss,
+    _reduction,
+)
 from tensorgrad_nn._functional_activation import *  # noqa: F403
+from tensorgrad_nn._functional_attention import *  # noqa: F403
+from tensorgrad_nn._functional_ctc import *  # noqa: F403
 from tensorgrad_nn._functional_layers import *  # noqa: F403
 from tensorgrad_nn._functional_loss import *  # noqa: F403
 
@@ -29,6 +38,8 @@ __all__ = [
     "tanh",
 ]
 __all__ += _functional_activation.__all__
+__all__ += _functional_attention.__all__
+__all__ += _functional_ctc.__all__
 __all__ += _functional_layers.__all__
 __all__ += _functional_loss.__all__
 

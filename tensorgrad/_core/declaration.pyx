@@ -360,7 +360,7 @@ cdef int compile_overload(Overload o) except -1:
             name = _camel(name)
         o.node_type = o.functional.node_type if o.functional is not None else None
         if o.node_type is None:
-            o.node_type = make_node_type(name + "Backward0", Node)
+            o.node_type = make_node_type(name if name.endswith("Backwards") else name + "Backward0", Node)
             if o.functional is not None:
                 o.functional.node_type = o.node_type
     o.compiled = True

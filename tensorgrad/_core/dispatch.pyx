@@ -108,7 +108,7 @@ cdef object _explain(Operator op, PyObject* const* args, Py_ssize_t nargs, objec
         except TypeError as error:
             # what is one overload here, with an operand that is a tensor or a number, is several in PyTorch
             several = P_OPERAND in [o.signature.types[i] for i in range(o.signature.n_params)] or o.options.get("overloaded")
-            if not several or op.__name__ in _NUMBERS_ARE_TENSORS:
+            if not several or (op.__name__ in _NUMBERS_ARE_TENSORS and " must be " in str(error)):
                 raise
             detail = f"\n{error}"
     got = [type(<object>args[i]).__name__ for i in range(nargs)]

@@ -55,7 +55,7 @@ cdef list forward_stack(NodeBase node):
 
 def short_name(NodeBase node):
     """The operator's or Function's name as messages give it: ``Mul`` for MulBackward0."""
-    return node_name(node).rstrip("0123456789").removesuffix("Backward")
+    return node_name(node).rstrip("0123456789").removesuffix("s").removesuffix("Backward")
 
 
 cdef class Node(NodeBase):

@@ -96,7 +96,7 @@ cdef object _copy_into(PyObject** a):
 operator("copy_(Tensor! self, Tensor src, bool non_blocking=False)", native(_copy_into), across_devices=True,
          vjp={"self": lambda grad: zeros_like(grad), "src": lambda grad: grad},
          jvp=lambda self, src_t: zeros_like(self) if src_t is None else expand(src_t, self.shape), function=False,
-         node="copy", doc="Copy the elements of `src` into this tensor, broadcast and converted; returns this tensor.")
+         node="CopyBackwards", doc="Copy the elements of `src` into this tensor, broadcast and converted; returns this tensor.")
 cdef object _fill_(PyObject** a):
     primitives.fill(<TensorBase>a[0], <object>a[1])
 

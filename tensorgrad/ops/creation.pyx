@@ -60,7 +60,12 @@ cdef object _empty(PyObject** a):
 
 
 cdef object _zeros(PyObject** a):
-    return filled(a, a + 1, 0, default_code())
+    try:
+        return filled(a, a + 1, 0, default_code())
+    except RuntimeError as error:
+        if any([extent < 0 for extent in <tuple><object>a[0]]):
+            raise RuntimeError(f"zeros: Dimension size must be non-negative. {error}") from None
+        raise
 
 
 cdef object _ones(PyObject** a):

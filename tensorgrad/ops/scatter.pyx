@@ -67,7 +67,7 @@ operator("gather(Tensor self, Dim dim, Tensor index, *, bool sparse_grad=False)"
                                                                        dim, index, grad)}, jvp="linear",
          reference="np.take_along_axis(self, index, dim)",
          samples=lambda make: [((make(3, 4), 1, make(3, 2, integer=4)), {}), ((make(3, 4), 0, make(2, 4, integer=3)), {})],
-         out_exact="Expected out tensor to have dtype {c_wanted}, but got {c_got} instead",
+         out_apart=True, out_exact="Expected out tensor to have dtype {c_wanted}, but got {c_got} instead",
          doc="The elements at ``out[i][j] = self[index[i][j]][j]`` (for dim 0).")
 
 

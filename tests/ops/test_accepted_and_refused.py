@@ -177,7 +177,9 @@ def test_xlogy_of_numbers():
 def test_arange_of_an_integer_dtype_counts_whole_steps():
     assert tg.arange(1.0, 5.000001, 2.0, dtype=tg.int64).tolist() == [1, 3]
     assert tg.arange(0.5, 5.2, 1.5, dtype=tg.int64).tolist() == [0, 1, 2, 3, 4]
+    assert tg.arange(-5, 4.9, 1, dtype=tg.int64).tolist() == list(range(-5, 4))
     assert tg.arange(-5, 4.9, 1, dtype=tg.int32).tolist() == list(range(-5, 5))
+    assert tg.arange(1.0, 5.000001, 2.0, dtype=tg.uint8).tolist() == [1, 3, 5]
     with pytest.raises(ValueError, match="^step must be nonzero"):
         tg.arange(0, 10, 0.5, dtype=tg.int64)
 

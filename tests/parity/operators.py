@@ -32,7 +32,7 @@ SAMPLES, SAMPLES_SEEN = 4, 12
 
 # Their values are drawn, are what memory holds, or depend on the order of equal elements: shapes and dtypes are compared.
 WITHOUT_VALUES = set(
-    ["argsort", "bernoulli", "empty", "empty_like", "multinomial", "new_empty", "nn.functional.dropout", "normal", "rand_like", "randint", "randint_like", "randn", "randn_like", "resize_", "resize_as_", "uniform", "exponential", "cauchy", "geometric", "log_normal", "empty_strided", "new_empty_strided", "empty_permuted", "nn.functional.alpha_dropout", "nn.functional.dropout2d", "nn.functional.dropout3d", "nn.functional.feature_alpha_dropout", "nn.functional.rrelu"]
+    ["argsort", "bernoulli", "empty", "empty_like", "multinomial", "new_empty", "nn.functional.dropout", "normal", "rand_like", "randint", "randint_like", "randn", "randn_like", "resize_", "resize_as_", "uniform", "exponential", "cauchy", "geometric", "log_normal", "empty_strided", "new_empty_strided", "empty_permuted", "nn.functional.alpha_dropout", "nn.functional.dropout2d", "nn.functional.dropout3d", "nn.functional.feature_alpha_dropout", "nn.functional.rrelu", "nn.functional.multi_head_attention_forward"]
 )
 
 REFLECTED = {
