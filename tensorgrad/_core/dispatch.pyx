@@ -62,8 +62,8 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
                     slots.values[i] = o.signature.defaults[i]
                 slots.owned = 0
                 return _run_parsed(o, &slots) if o.wraps_defaults else run(o, slots.values)
-        elif op.fast == nargs and isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
-                type(<object>args[1]) is float or type(<object>args[1]) is int)):
+        elif op.fast == nargs and (isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
+                type(<object>args[1]) is float or type(<object>args[1]) is int))):
             return run(o, <PyObject**>args)
     kw = None if kwnames == NULL else <object>kwnames
     if kw is not None and "out" in <tuple>kw:

@@ -12,7 +12,7 @@ from libc.stdlib cimport free, realloc
 
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, dtype
 from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
-from tensorgrad._core.graph cimport accumulator_of, forward_stack, node_name
+from tensorgrad._core.graph cimport accumulator_of, forward_stack, node_name, retain
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.primitives cimport fill, has_shape
 from tensorgrad._core.profiler cimport begin_evaluation, begin_node, end_event, end_events_inside, innermost_event
@@ -407,10 +407,7 @@ cdef int run_prehooks(NodeBase node, list grads) except -1:
         for output_nr, reference in list(hooks.retains.items()):
             x = reference()
             if x is not None and grads[output_nr] is not None:
-                if meta_of(x).grad is None:
-                    meta_of(x).grad = call1(handle("clone"), grads[output_nr])
-                else:
-                    meta_of(x).grad = call2(op_add, meta_of(x).grad, grads[output_nr])
+                retain(x, <TensorBase>grads[output_nr])
     if hooks.pre is not None:
         for hook in list(hooks.pre.values()):
             replaced = hook(tuple(grads))
@@ -646,13 +643,10 @@ cdef int _accumulate_all(inputs, grads, bint create_graph) except -1:
 
 cdef int _accumulate_into(TensorBase x, TensorBase grad) except -1:
     """backward(inputs=...): add to .grad, of a leaf as AccumulateGrad would (its hooks have run already)."""
-    cdef TensorBase old
     if x.flags & RETAINS_GRAD and x.grad_fn is not None:
         return 0        # retained on the way
     if x.grad_fn is None:
         node = accumulator_of(x)
         (<NodeBase>node).runner(node, [grad])
         return 0
-    old = meta_of(x).grad
-    meta_of(x).grad = call1(handle("clone"), grad) if old is None else call2(op_add, old, grad)
-    return 0
+    return retain(x, grad)

@@ -560,10 +560,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_make_leaf_locks)    # whoever held one does not exist there
 
 
-cdef int _lock_leaf(AutogradMeta meta, TensorBase new) noexcept:
+cdef int _lock_leaf(AutogradMeta meta, TensorBase new, bint always) noexcept:
     """Keep other threads from accumulating where `meta` is; the number for `_unlock_leaf`, -1 where no lock is needed."""
     cdef int i
-    if not TG_ALWAYS_LOCKS and new.numel < LOCK_AT and new.storage is not None and new.storage.data != NULL:
+    if not TG_ALWAYS_LOCKS and not always and new.numel < LOCK_AT and new.storage is not None and new.storage.data != NULL:
         return -1
     i = <int>((<size_t><PyObject*>meta >> 6) % N_LOCKS)
     if _leaf_lock_owners[i] == PyThread_get_thread_ident():
@@ -581,6 +581,17 @@ cdef void _unlock_leaf(int i) noexcept:
         PyThread_release_lock(_leaf_locks[i])
 
 
+cdef int retain(TensorBase x, TensorBase grad) except -1:
+    """Add to the gradient that an inner tensor keeps (`retain_grad`): several threads may pass it at once."""
+    cdef AutogradMeta meta = meta_of(x)
+    cdef int lock = _lock_leaf(meta, grad, True)
+    try:
+        meta.grad = call1(op_clone, grad) if meta.grad is None else call2(op_add, meta.grad, grad)
+    finally:
+        _unlock_leaf(lock)
+    return 0
+
+
 cdef object accumulate_grad(NodeBase node, list grads):
     cdef TensorBase x = <TensorBase>node.context
     cdef TensorBase new = grads[0]
@@ -589,7 +600,7 @@ cdef object accumulate_grad(NodeBase node, list grads):
     if new is None:
         return []
     grads[0] = None
-    lock = _lock_leaf(meta, new)
+    lock = _lock_leaf(meta, new, False)
     try:
         _add_to_grad(x, meta, new)
     finally:
