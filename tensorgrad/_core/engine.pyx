@@ -17,7 +17,7 @@ from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.primitives cimport fill, has_shape
 from tensorgrad._core.profiler cimport begin_evaluation, begin_node, end_event, end_events_inside, innermost_event
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, empty, meta_of, release_saved)
+    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, empty, release_saved)
 from tensorgrad._core.view cimport CopySlices, grad_fn_of
 
 cdef extern from "node_map.h":
