@@ -8,7 +8,7 @@ from cpython.object cimport PyObject
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.device cimport tg_kernel
 from tensorgrad._core.dispatch cimport invoke
-from tensorgrad._core.dtype cimport CAT_COMPLEX, TG_BOOL
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BOOL
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.operator cimport Operator, call2, handle
 from tensorgrad._core.types cimport TensorBase
@@ -188,6 +188,8 @@ def _pow_exponent_partial(self, exponent, out):
 
 
 def _pow_check(self, exponent):
+    if isinstance(self, TensorBase) and (<TensorBase>self).dtype.category >= CAT_FLOAT:
+        return      # whatever the exponent is
     numbers = [isinstance(x, (int, float, complex)) for x in (self, exponent)]
     if all(numbers):
         raise TypeError(f"pow() received an invalid combination of arguments - got ({type(self).__name__}, {type(exponent).__name__}), but "

@@ -234,18 +234,24 @@ composite("split(Tensor self, Size split_size, Dim dim=0) -> Tensor[]",
 cdef Operator split = handle("split")
 
 
-composite("chunk(Tensor self, int chunks, Dim dim=0) -> Tensor[]", lambda self, chunks, dim: _chunk(self, chunks, dim),
-          samples=lambda make: [((make(5, 2), 3), {})], doc="One dimension cut into at most `chunks` parts, as views.")
-
-
-def _chunk(self, chunks, dim):
+cdef object _chunk(PyObject** a):
+    cdef TensorBase self = <TensorBase>a[0]
+    cdef int64_t chunks = <object>a[1], total
+    cdef PyObject* b[3]
     if self.ndim == 0:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    total = self.size(dim)
-    size = -(-total // chunks)
-    return split_with_sizes(self, (0,) * chunks, dim) if total == 0 else split(self, size, dim)
+    total = self.shape[<int><object>a[2]]
+    if total == 0:
+        return split_with_sizes(self, (0,) * chunks, <object>a[2])
+    size = (total - 1) // chunks + 1
+    b[0], b[1], b[2] = a[0], <PyObject*>size, a[2]
+    return invoke(split, b)
+
+
+composite("chunk(Tensor self, int chunks, Dim dim=0) -> Tensor[]", native(_chunk),
+          samples=lambda make: [((make(5, 2), 3), {})], doc="One dimension cut into at most `chunks` parts, as views.")
 
 
 composite("tensor_split(Tensor self, int indices_or_sections, Dim dim=0) -> Tensor[]",
