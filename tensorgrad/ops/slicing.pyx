@@ -237,6 +237,7 @@ cdef Operator split = handle("split")
 cdef object _chunk(PyObject** a):
     cdef TensorBase self = <TensorBase>a[0]
     cdef int64_t chunks = <object>a[1], total
+    cdef object size
     cdef PyObject* b[3]
     if self.ndim == 0:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
