@@ -1,13 +1,14 @@
 """The graph: nodes as users see them, saved tensors and their checks, accumulation into leaves."""
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
+from libc.stdint cimport int64_t
 
 from tensorgrad._core.grad_mode cimport Level, thread_state
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     CONTIGUOUS, HAS_TANGENT, INFERENCE, REQUIRES_GRAD, SAVED_INPUT, SAVED_NONE, SAVED_OBJECT, SAVED_OUTPUT,
-    SAVED_PACKED, AutogradMeta, NodeHooks, alias, init_node, make_node_type, meta_of, new_node, set_node_type, set_output,
-    size_from, version_of)
+    SAVED_PACKED, AutogradMeta, NodeHooks, Storage, alias, init_node, make_node_type, meta_of, new_node, new_storage,
+    set_node_type, set_output, size_from, version_of)
 
 from tensorgrad._core.hooks import HookDict
 from tensorgrad._core.locks import local
@@ -508,6 +509,8 @@ cdef TensorBase read_grad(TensorBase x):
         return None
     if meta.grad_is_zero:
         meta.grad_is_zero = False
+        if meta.grad.storage is not None and meta.grad.storage.length < meta.grad.numel * meta.grad.dtype.itemsize:
+            _give_memory(meta.grad, meta.grad.numel * meta.grad.dtype.itemsize)
         before = thread_state().grad
         thread_state().grad = 0
         try:
@@ -517,10 +520,21 @@ cdef TensorBase read_grad(TensorBase x):
     return meta.grad
 
 
+cdef int _give_memory(TensorBase x, int64_t nbytes) except -1:
+    """Exchange the memory of a contiguous tensor that nobody else holds, and whose elements nobody will miss."""
+    cdef Storage s = new_storage(nbytes, x.storage.device)
+    s.version = x.storage.version
+    if x.version != NULL:
+        x.version = &s.version
+    x.storage, x.offset = s, 0
+    return 0
+
+
 def mark_grads_zero(params):
     """Set the gradients of `params` to zero without writing them, where nobody else can see the difference.
 
-    The next accumulation overwrites a marked gradient, and reading ``.grad`` first writes the zeros out.
+    The next accumulation overwrites a marked gradient, and reading ``.grad`` first writes the zeros out. The memory of a
+    large one is given back until then: the forward pass may have use for it.
     """
     cdef TensorBase x
     cdef AutogradMeta meta
@@ -535,6 +549,13 @@ def mark_grads_zero(params):
         # Someone else holds the tensor or its memory: they must see zeros now.
         if Py_REFCNT(<PyObject*>meta.grad) > 1 or meta.grad.storage is None or Py_REFCNT(<PyObject*>meta.grad.storage) > 1:
             read_grad(x)
+        elif meta.grad.flags & CONTIGUOUS and meta.grad.numel >= LARGE_GRAD and meta.grad.storage.owner is None \
+                and (meta.grad.version == NULL or meta.grad.version == &meta.grad.storage.version):
+            _give_memory(meta.grad, 0)
+
+
+cdef enum:
+    LARGE_GRAD = 1 << 14        # elements
 
 
 # Two threads may reach one leaf. The GIL keeps them apart but for kernels that let it go, and Python code of plugins.

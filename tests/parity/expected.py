@@ -4,9 +4,6 @@ A row of OPERATORS is an operator, an aspect, and the dtypes that differ (none f
 """
 
 OPERATORS = {
-    "The input and `out` are both at fault; PyTorch complains of `out` first.": [
-        ("multinomial", "errors", ""),
-    ],
     "The result is contiguous (or a view) where PyTorch's kernel leaves other strides; there are no memory formats.": [
         ("linalg.lstsq", "strides", "float32"),
         ("linalg.lstsq(grad_oriented)", "strides", "float32"),
