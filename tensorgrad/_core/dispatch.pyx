@@ -320,6 +320,13 @@ cdef object compute(Overload o, PyObject** a, tg_thread_state* st):
         st.grad, st.forward_grad = grad, forward_grad
 
 
+cdef int _refuse_escaped_in(Overload o, tuple items) except -1:
+    for x in items:
+        if isinstance(x, TensorBase) and (<TensorBase>x).wrap is not None:
+            refuse_escaped(o, <TensorBase>x)
+    return 0
+
+
 cdef int _check_devices(Overload o, PyObject** a) except -1:
     """The tensors among the arguments live on one device, unless the declaration has `across_devices`."""
     cdef TensorBase x, first = None
@@ -331,6 +338,8 @@ cdef int _check_devices(Overload o, PyObject** a) except -1:
     for k in range(o.n_tensors):
         i = o.tensor_params[k]
         if not isinstance(<object>a[i], TensorBase):
+            if type(<object>a[i]) is tuple:
+                _refuse_escaped_in(o, <tuple>a[i])
             continue
         x = <TensorBase>a[i]
         if x.wrap is not None:
