@@ -18,7 +18,15 @@ from tensorgrad._core.dtype import (
 from tensorgrad._core.dtype import names as _dtype_names
 from tensorgrad._core.elementwise import result_type
 from tensorgrad._core.grad_mode import is_grad_enabled, is_inference_mode_enabled
-from tensorgrad._core.layout import layout, strided
+from tensorgrad._core.layout import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
 from tensorgrad._core.size import Size
 from tensorgrad._core.tensor import Tensor
 from tensorgrad._core.tensor import services as _services
@@ -42,6 +50,7 @@ from tensorgrad.interop import (
     tensor,
 )
 from tensorgrad.ops import indexing as _indexing
+from tensorgrad.ops.broadcast import broadcast_shapes
 from tensorgrad.ops.contraction import chain_matmul, einsum
 from tensorgrad.ops.random import (
     Generator,
@@ -52,7 +61,6 @@ from tensorgrad.ops.random import (
     seed,
     set_rng_state,
 )
-from tensorgrad.ops.shape import broadcast_shapes
 
 _blas_library.register()
 _threads.install()

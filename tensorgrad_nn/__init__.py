@@ -2,10 +2,11 @@
 
 from tensorgrad_nn import functional, init, parameter, utils
 from tensorgrad_nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from tensorgrad_nn.attention import MultiheadAttention, TransformerEncoder, TransformerEncoderLayer
 from tensorgrad_nn.container import ModuleDict, ModuleList, Sequential
 from tensorgrad_nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from tensorgrad_nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d
-from tensorgrad_nn.linear import Identity, Linear
+from tensorgrad_nn.linear import Bilinear, Identity, Linear
 from tensorgrad_nn.loss import BCELoss, BCEWithLogitsLoss, L1Loss, MSELoss
 from tensorgrad_nn.module import Module
 from tensorgrad_nn.more_activations import (
@@ -37,6 +38,7 @@ from tensorgrad_nn.more_losses import (
     CosineEmbeddingLoss,
     CosineSimilarity,
     CrossEntropyLoss,
+    CTCLoss,
     GaussianNLLLoss,
     HingeEmbeddingLoss,
     HuberLoss,
@@ -140,7 +142,9 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bilinear",
     "Buffer",
+    "CTCLoss",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
@@ -203,6 +207,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -237,6 +242,8 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

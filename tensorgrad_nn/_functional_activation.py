@@ -78,6 +78,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where it is positive, else weight x, with one weight for all or one for each channel (dimension 1)."""
+    if weight.ndim > 1:
+        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
     if weight.numel() != 1:
         if input.ndim == 0:
             raise RuntimeError("Not allow zero-dim input tensor.")
@@ -141,8 +143,11 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved by lambd towards 0, and 0 where it would cross it."""
-    if lambd < 0:
-        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd:g}.")
+    if not lambd >= 0:
+        raise RuntimeError(
+            f"lambda must be in range [0, {tensorgrad.finfo(input.dtype).max:g}] for input dtype "
+            f"{input.type().rpartition('.')[2].removesuffix('Tensor')}, but found {lambd:g}"
+        )
     return tensorgrad.where(input > lambd, input - lambd, tensorgrad.where(input < -lambd, input + lambd, input * 0.0))
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
+    "bilinear",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -68,7 +69,6 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "rms_norm",
-    "scaled_dot_product_attention",
     "unfold",
 ]
 
@@ -313,6 +313,59 @@ def local_response_norm(
     return input / (mean * alpha + k).pow(beta)
 
 
+# Bilinear
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return x1^T W_k x2 + b_k, linear in each of two vectors.
+
+    Parameters
+    ----------
+    input1, input2 : Tensor, shapes (..., N1) and (..., N2)
+        The vectors, with the same leading dimensions.
+    weight : Tensor, shape (K, N1, N2)
+        A matrix for each element of the result.
+    bias : Tensor, shape (K,), optional
+        Added to the result.
+
+    Returns
+    -------
+    Tensor, shape (..., K)
+
+    Examples
+    --------
+    >>> import tensorgrad, tensorgrad_nn.functional as F
+    >>> x, y = tensorgrad.tensor([1.0, 2.0]), tensorgrad.tensor([3.0])
+    >>> F.bilinear(x, y, tensorgrad.ones(1, 2, 1))
+    tensor([9.])
+    """
+    if input1.ndim != input2.ndim:
+        raise RuntimeError(
+            f"bilinear(): input dimensions do not match: got {input1.ndim} and {input2.ndim}"
+        )
+    for d in range(input1.ndim - 1):
+        if input1.shape[d] != input2.shape[d]:
+            raise RuntimeError(
+                f"bilinear(): input batch dimensions do not match at dim {d}: got {input1.shape[d]} and "
+                f"{input2.shape[d]}"
+            )
+    for number, x in ((1, input1), (2, input2)):
+        if x.shape[-1] != weight.shape[number]:
+            raise RuntimeError(
+                f"bilinear(): input{number} size does not match weight size: got {x.shape[-1]} but expected "
+                f"{weight.shape[number]}"
+            )
+    if bias is not None and bias.shape[0] != weight.shape[0]:
+        raise RuntimeError(
+            f"bilinear(): bias size does not match weight size: got {bias.shape[0]} but expected {weight.shape[0]}"
+        )
+    lead, (k, n1, n2) = tuple(input1.shape[:-1]), weight.shape
+    # (B, N1) (N1, K N2) is (B, K, N2): what is left to sum over is the second vector
+    half = (input1.reshape(-1, n1) @ weight.permute(1, 0, 2).reshape(n1, k * n2)).reshape(-1, k, n2)
+    result = (half @ input2.reshape(-1, n2, 1)).reshape(*lead, k)
+    return result if bias is None else result + bias
+
+
 # Embedding
 
 
@@ -359,6 +412,11 @@ def embedding(
         raise NotImplementedError("embedding: sparse gradients are not supported: leave sparse=False")
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
+    if input.dtype not in (tensorgrad.int64, tensorgrad.int32):
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+            f"{input.type()} instead (while checking arguments for embedding)"
+        )
     if padding_idx is not None:
         if not -weight.shape[0] <= padding_idx < weight.shape[0]:
             raise AssertionError("Padding_idx must be within num_embeddings")
@@ -512,13 +570,31 @@ def _resample(x: Tensor, dim: int, size: int, scale: float | None, mode: str, al
         near = [((a + 2) * d - (a + 3)) * d * d + 1 for d in (t, 1 - t)]
         far = [((a * d - 5 * a) * d + 8 * a) * d - 4 * a for d in (t + 1, 2 - t)]
         taps, weights = [-1, 0, 1, 2], [far[0], near[0], near[1], far[1]]
+    places = [(left + tap).clamp(0, length - 1).to(tensorgrad.int64) for tap in taps]
+    if x.dtype is tensorgrad.uint8:
+        return _resample_bytes(x, dim, places, weights)
     shape = [1] * x.ndim
     shape[dim] = size
     terms = []
-    for tap, weight in zip(taps, weights, strict=True):
-        index = (left + tap).clamp(0, length - 1).to(tensorgrad.int64)
+    for index, weight in zip(places, weights, strict=True):
         terms.append(x.index_select(dim, index) * weight.to(x.dtype).reshape(shape))
     return sum(terms[1:], terms[0])
+
+
+def _resample_bytes(x: Tensor, dim: int, places: list[Tensor], weights: list[Tensor]) -> Tensor:
+    """The weighted sum, with weights in the finest units of a power of 2 that 16 bits hold, as in Pillow."""
+    largest = max(float(weight.max()) for weight in weights) if weights[0].numel() else 0.0
+    precision = 0
+    while precision < 22 and int(0.5 + largest * (1 << (precision + 1))) < 1 << 15:
+        precision += 1
+    shape = [1] * x.ndim
+    shape[dim] = -1
+    total = tensorgrad.full((1,), 1 << (precision - 1) if precision else 0, dtype=tensorgrad.int32, device=x.device)
+    for index, weight in zip(places, weights, strict=True):
+        scaled = weight * (1 << precision)
+        scaled = tensorgrad.where(scaled < 0, scaled - 0.5, scaled + 0.5).trunc().to(tensorgrad.int32)
+        total = total + x.index_select(dim, index).to(tensorgrad.int32) * scaled.reshape(shape)
+    return (total >> precision).clamp(0, 255).to(tensorgrad.uint8)
 
 
 def interpolate(
@@ -584,7 +660,8 @@ def interpolate(
     if mode == "area":
         return getattr(tensorgrad, f"adaptive_avg_pool{n}d")(input, tuple(sizes))
     kind = "cubic" if mode == "bicubic" else "linear" if mode in linear else mode
-    for d in range(n):
+    # bytes are rounded after each dimension, the last one first
+    for d in reversed(range(n)) if input.dtype is tensorgrad.uint8 else range(n):
         input = _resample(input, 2 + d, sizes[d], scales[d], kind, bool(align_corners))
     return input
 
@@ -639,65 +716,3 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
     scale = 1 / math.sqrt((low * low * p + 1) * (1 - p))
     shift = (1 - kept) * (low * scale) - low * p * scale
     return input.mul_(kept * scale).add_(shift) if inplace else input * (kept * scale) + shift
-
-
-# Attention
-
-
-def scaled_dot_product_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """Return softmax(q k^T scale + mask) v.
-
-    Parameters
-    ----------
-    query : Tensor, shape (..., L, E)
-        Queries.
-    key, value : Tensor, shape (..., S, E) and (..., S, V)
-        Keys, and what they stand for.
-    attn_mask : Tensor, broadcastable to (..., L, S), optional
-        Added to the scores; or True where a key takes part.
-    dropout_p : float, default 0.0
-        Of the weights.
-    is_causal : bool, default False
-        Each query sees the keys up to its own place.
-    scale : float, optional
-        E^-1/2 by default.
-    enable_gqa : bool, default False
-        Several heads of the query share a head of the keys.
-
-    Returns
-    -------
-    Tensor, shape (..., L, V)
-
-    Notes
-    -----
-    Vaswani et al., arXiv:1706.03762.
-    """
-    if is_causal and attn_mask is not None:
-        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
-    if enable_gqa:
-        repeats = query.shape[-3] // key.shape[-3]
-        key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = (query * scale) @ key.transpose(-2, -1)
-    if is_causal:
-        attn_mask = tensorgrad.ones(
-            query.shape[-2], key.shape[-2], dtype=tensorgrad.bool, device=query.device
-        ).tril()
-    if attn_mask is not None:
-        if attn_mask.dtype is tensorgrad.bool:
-            scores = tensorgrad.where(attn_mask, scores, -math.inf)
-        else:
-            scores = scores + attn_mask
-    weights = tensorgrad.softmax(scores, -1)
-    if dropout_p > 0:
-        weights = tensorgrad.dropout(weights, dropout_p, True)
-    return weights @ value

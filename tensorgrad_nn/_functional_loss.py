@@ -234,9 +234,10 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return x where y is 1, and max(0, margin - x) where y is -1."""
-    positive = tensorgrad.where(target != 1, 0.0, input)
-    negative = tensorgrad.where(target != -1, 0.0, (margin - input).clamp_min(0))
+    """Return x where y is 1, and max(0, margin - x) where y is -1; any other y gets their sum."""
+    # a target that is neither counts both, as in PyTorch
+    positive = tensorgrad.where(target != -1, input, 0.0)
+    negative = tensorgrad.where(target != 1, (margin - input).clamp_min(0), 0.0)
     return _reduced(positive + negative, _code(size_average, reduce, reduction))
 
 
@@ -302,18 +303,44 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.ndim != 1:
         raise ValueError("weight must be one-dimensional")
-    x, y = (input, target) if input.ndim > 1 else (input.unsqueeze(0), target.reshape(1))
-    if x.ndim != 2 or y.shape != x.shape[:1]:
+    _check_classes(input)
+    x = input if input.ndim > 1 else input.reshape(1, -1)
+    if target.ndim > 1 or target.numel() != x.shape[0]:
         raise RuntimeError(
-            f"inconsistent target size, expected {x.shape[0]} but got {list(target.shape)} (multi_margin_loss)"
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
+            "size). "
+            f"Expected target size [{x.shape[0]}], but got {list(target.shape)}. Input has shape {list(input.shape)}."
         )
+    if weight is not None and weight.numel() != x.shape[1]:
+        raise RuntimeError(
+            f"inconsistent weight size, expected {x.shape[1]} but got {list(weight.shape)} (multi_margin_loss)"
+        )
+    if target.dtype is not tensorgrad.int64:
+        raise RuntimeError(
+            f"expected scalar type Long but found {_scalar_type(target)} (multi_margin_loss: the target)"
+        )
+    y = target.reshape(-1)
+    if y.numel() and not bool(((y >= 0) & (y < x.shape[1])).all()):
+        raise RuntimeError(f"target out of range (multi_margin_loss: expected classes from 0 to {x.shape[1] - 1})")
     index = y.unsqueeze(1)
     loss = (margin - x.gather(1, index) + x).clamp_min(0)
     loss = loss if p == 1 else loss * loss
     if weight is not None:
         loss = loss * weight[y].unsqueeze(1)
     loss = loss.scatter(1, index, 0.0).sum(1) / x.shape[1]
-    return _reduced(loss if input.ndim > 1 else loss.squeeze(0), code)
+    return _reduced(loss.reshape(target.shape), code)
+
+
+def _scalar_type(x: Tensor) -> str:
+    return x.type().rpartition(".")[2].removesuffix("Tensor")
+
+
+def _check_classes(input: Tensor) -> None:
+    """Raise unless `input` is one number, (C,) or (N, C) with classes."""
+    if input.ndim > 2 or (input.ndim and not input.shape[-1]):
+        raise RuntimeError(
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
+        )
 
 
 def multilabel_margin_loss(
@@ -325,9 +352,15 @@ def multilabel_margin_loss(
 ) -> Tensor:
     """Return sum_cj max(0, 1 - (x_yj - x_c)) / C over the targets yj before the first -1 and all other classes c."""
     code = _code(size_average, reduce, reduction)
-    if target.shape != input.shape or input.ndim not in (1, 2):
+    _check_classes(input)
+    if target.shape != input.shape and not (input.numel() == target.numel() == 1 and max(input.ndim, target.ndim) < 2):
         raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
-    x, y = (input, target) if input.ndim > 1 else (input.unsqueeze(0), target.unsqueeze(0))
+    x, y = (input, target) if input.ndim > 1 else (input.reshape(1, -1), target.reshape(1, -1))
+    if y.numel() and not bool(((y >= -1) & (y < x.shape[1])).all()):
+        raise RuntimeError(
+            "argument #2 'target' is out of range (multilabel_margin_loss: expected classes from 0 to "
+            f"{x.shape[1] - 1}, and -1 at the end)"
+        )
     counted = ((y < 0).to(y.dtype).cumsum(1) == 0).to(x.dtype)  # (N, C): before the first -1
     index = y.clamp(min=0)
     is_target = tensorgrad.zeros_like(x.detach()).scatter_add(1, index, counted) > 0
@@ -407,8 +440,9 @@ def triplet_margin_with_distance_loss(
     """`triplet_margin_loss` with another distance."""
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
+    code = _reduction.get_enum(reduction)
     distance = pairwise_distance if distance_function is None else distance_function
-    return _triplet(anchor, positive, negative, distance, margin, swap, _reduction.get_enum(reduction))
+    return _triplet(anchor, positive, negative, distance, margin, swap, code)
 
 
 def _triplet(
@@ -420,6 +454,11 @@ def _triplet(
     swap: bool,
     code: int,
 ) -> Tensor:
+    if not anchor.ndim == positive.ndim == negative.ndim:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D inputs"
+        )
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = tensorgrad.minimum(far, distance(positive, negative))

@@ -6,8 +6,17 @@ import warnings
 
 import tensorgrad
 from tensorgrad import Tensor, linear, sigmoid, tanh
-from tensorgrad_nn import _functional_activation, _functional_layers, _functional_loss, _reduction
+from tensorgrad_nn import (
+    _functional_activation,
+    _functional_attention,
+    _functional_ctc,
+    _functional_layers,
+    _functional_loss,
+    _reduction,
+)
 from tensorgrad_nn._functional_activation import *  # noqa: F403
+from tensorgrad_nn._functional_attention import *  # noqa: F403
+from tensorgrad_nn._functional_ctc import *  # noqa: F403
 from tensorgrad_nn._functional_layers import *  # noqa: F403
 from tensorgrad_nn._functional_loss import *  # noqa: F403
 
@@ -29,6 +38,8 @@ __all__ = [
     "tanh",
 ]
 __all__ += _functional_activation.__all__
+__all__ += _functional_attention.__all__
+__all__ += _functional_ctc.__all__
 __all__ += _functional_layers.__all__
 __all__ += _functional_loss.__all__
 
@@ -333,11 +344,27 @@ class BinaryCrossEntropy(tensorgrad.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, input: Tensor, target: Tensor) -> Tensor:
-        ctx.save_for_backward(input, target)
+    def forward(input: Tensor, target: Tensor) -> Tensor:
         log_input = input.log().clamp(min=-100)
         log_other = (1 - input).log().clamp(min=-100)
         return (target - 1) * log_other - target * log_input
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+        ctx.set_materialize_grads(False)  # no tangent is not a tangent of zeros: zero times infinity would be nan
+
+    @staticmethod
+    def jvp(ctx: Any, input_t: Tensor | None, target_t: Tensor | None) -> Tensor | None:
+        input, target = ctx.saved_tensors
+        tangent = None
+        if input_t is not None:
+            tangent = input_t * (input - target) / ((1 - input) * input).clamp(min=1e-12)
+        if target_t is not None:
+            of_target = target_t * ((1 - input).log() - input.log())
+            tangent = of_target if tangent is None else tangent + of_target
+        return tangent
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:

@@ -9,9 +9,10 @@ from tensorgrad_nn.module import Module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = [
+    "CTCLoss",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
@@ -281,6 +282,48 @@ class MultiMarginLoss(_WeightedLoss):
         """Return the loss of scores and of classes."""
         return F.multi_margin_loss(
             input, target, p=self.p, margin=self.margin, weight=self.weight, reduction=self.reduction
+        )
+
+
+class CTCLoss(_Loss):
+    """Minus the logarithm of the probability of sequences of labels, over all their places in the input.
+
+    Parameters
+    ----------
+    blank : int, default 0
+        The class that stands for no label.
+    reduction : {'none', 'mean', 'sum'}, default 'mean'
+        The mean is that of the losses divided by their number of labels.
+    zero_infinity : bool, default False
+        Zero where the labels are too many for the input.
+
+    Examples
+    --------
+    >>> import tensorgrad, tensorgrad_nn as nn
+    >>> x = tensorgrad.randn(50, 16, 20).log_softmax(2)
+    >>> targets = tensorgrad.randint(1, 20, (16, 30))
+    >>> nn.CTCLoss()(x, targets, [50] * 16, [12] * 16).shape
+    tensorgrad.Size([])
+    """
+
+    blank: int
+    zero_infinity: bool
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction=reduction)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(
+        self,
+        log_probs: Tensor,
+        targets: Tensor,
+        input_lengths: Tensor | Sequence[int],
+        target_lengths: Tensor | Sequence[int],
+    ) -> Tensor:
+        """Return the loss of logarithms of probabilities and of labels."""
+        return F.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
         )
 
 

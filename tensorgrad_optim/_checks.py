@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tensorgrad import Tensor
 
 TYPE_CHECKING = False
@@ -9,12 +11,27 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def check_lr(lr: Any) -> None:
-    """Refuse a learning rate that is negative or more than one number."""
+def _check_lr(lr: Any) -> None:
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
     if not lr >= 0.0:
         raise ValueError(f"Invalid learning rate: {lr}")
+
+
+def _check_rho(rho: Any) -> None:
+    if not 0.0 <= rho <= 1.0:
+        raise ValueError(f"Invalid rho value: {rho}")
+
+
+def _check_etas(etas: Any) -> None:
+    if not 0.0 < etas[0] < 1.0 < etas[1]:
+        raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")
+
+
+def _check_betas(betas: Any) -> None:
+    for place in (0, 1):
+        if not 0.0 <= betas[place] < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {place}: {betas[place]}")
 
 
 def check_not_negative(name: str, value: Any) -> None:
@@ -23,11 +40,25 @@ def check_not_negative(name: str, value: Any) -> None:
         raise ValueError(f"Invalid {name} value: {value}")
 
 
-def check_betas(betas: Any) -> None:
-    """Refuse coefficients of running averages outside of [0, 1)."""
-    for place in (0, 1):
-        if not 0.0 <= betas[place] < 1.0:
-            raise ValueError(f"Invalid beta parameter at index {place}: {betas[place]}")
+def checked(**options: Any) -> dict[str, Any]:
+    """Return options as a dict, once those whose name stands for a range are found in it."""
+    for name, check in _RANGES.items():
+        if name in options:
+            check(options[name])
+    for name in _NOT_NEGATIVE:
+        if name in options:
+            check_not_negative(name, options[name])
+    return options
+
+
+_RANGES = {
+    "lr": _check_lr,
+    "rho": _check_rho,
+    "eps": partial(check_not_negative, "epsilon"),
+    "betas": _check_betas,
+    "etas": _check_etas,
+}
+_NOT_NEGATIVE = ("momentum", "lr_decay", "weight_decay", "initial_accumulator_value", "momentum_decay")
 
 
 def check_fused(fused: bool | None, foreach: bool | None, differentiable: bool) -> None:

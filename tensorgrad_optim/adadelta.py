@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tensorgrad
 from tensorgrad import Tensor
-from tensorgrad_optim._checks import check_lr, check_not_negative, number_of
-from tensorgrad_optim._elementwise import ElementwiseOptimizer, decayed, real
+from tensorgrad_optim._checks import checked, number_of
+from tensorgrad_optim._documentation import documented
+from tensorgrad_optim._groupwise import ElementwiseOptimizer, decayed, real, zeros
 from tensorgrad_optim.optimizer import scalar
 
 TYPE_CHECKING = False
@@ -16,33 +16,26 @@ if TYPE_CHECKING:
 __all__ = ["Adadelta"]
 
 
+@documented
 class Adadelta(ElementwiseOptimizer):
     """Steps in the ratio of past steps to past gradients.
 
     Parameters
     ----------
-    params : iterable of Tensor, of (str, Tensor), or of dict
-        What to optimize; see `Optimizer`.
+    {params}
     lr : float or Tensor with one element, default 1.0
         A factor of the step.
     rho : float, default 0.9
         How much the running averages keep.
     eps : float, default 1e-6
         Added to both averages.
-    weight_decay : float, default 0
-        The coefficient of an L2 penalty.
-    foreach, capturable
-        Accepted for PyTorch's sake; without effect.
-    maximize : bool, default False
-        Go up instead of down.
-    differentiable : bool, default False
-        Let autograd record the step. The parameters then must not be leaves
-        that require gradients.
+    {weight_decay}
+    {without_effect=foreach, capturable}
+    {directions}
 
     Raises
     ------
-    ValueError
-        If an option is out of its range.
+    {out_of_range}
 
     Notes
     -----
@@ -83,32 +76,14 @@ class Adadelta(ElementwiseOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_lr(lr)
-        if not 0.0 <= rho <= 1.0:
-            raise ValueError(f"Invalid rho value: {rho}")
-        if not eps >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        check_not_negative("weight_decay", weight_decay)
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "rho": rho,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "maximize": maximize,
-                "capturable": capturable,
-                "foreach": foreach,
-                "differentiable": differentiable,
-            },
+        options = checked(
+            lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize, capturable=capturable,
+            foreach=foreach, differentiable=differentiable,
         )
+        super().__init__(params, options)
 
     def _start(self, group: dict[str, Any], param: Tensor) -> dict[str, Any]:
-        return {
-            "step": scalar(0),
-            "square_avg": tensorgrad.zeros_like(param, requires_grad=False),
-            "acc_delta": tensorgrad.zeros_like(param, requires_grad=False),
-        }
+        return {"step": scalar(0), **zeros(param, "square_avg", "acc_delta")}
 
     def _update(self, group: dict[str, Any], param: Tensor, grad: Tensor, state: dict[str, Any]) -> None:
         rho, eps = group["rho"], group["eps"]

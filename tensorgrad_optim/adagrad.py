@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
-import tensorgrad
 from tensorgrad import Tensor, _fused_adagrad_  # type: ignore[attr-defined]
 from tensorgrad.autograd import with_grad
-from tensorgrad_optim._checks import check_fused, check_lr, check_not_negative
-from tensorgrad_optim.optimizer import Optimizer, scalar
+from tensorgrad_optim._checks import check_fused, checked
+from tensorgrad_optim._documentation import documented
+from tensorgrad_optim._groupwise import GroupwiseOptimizer, filled
+from tensorgrad_optim.optimizer import scalar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any
+    from collections.abc import Iterable
+    from typing import Any, ClassVar
 
 __all__ = ["Adagrad"]
 
 _KEYS = ("sum", "step")
 
 
-class Adagrad(Optimizer):
+@documented
+class Adagrad(GroupwiseOptimizer):
     """Divides by the size of all gradients so far.
 
     Parameters
     ----------
-    params : iterable of Tensor, of (str, Tensor), or of dict
-        What to optimize; see `Optimizer`.
-    lr : float or Tensor with one element, default 0.01
-        The learning rate.
+    {params}
+    {lr=0.01}
     lr_decay : float, default 0
         How the learning rate decays with the number of steps.
-    weight_decay : float, default 0
-        The coefficient of an L2 penalty.
+    {weight_decay}
     initial_accumulator_value : float, default 0
         What the sum of squares begins with.
-    eps : float, default 1e-10
-        Added to the denominator.
-    foreach
-        Accepted for PyTorch's sake; without effect.
-    maximize : bool, default False
-        Go up instead of down.
-    differentiable : bool, default False
-        Let autograd record the step. The parameters then must not be leaves
-        that require gradients.
-    fused : bool, optional
-        Accepted for PyTorch's sake: the step always is, unless it is differentiable.
+    {eps=1e-10}
+    {without_effect=foreach}
+    {directions}
+    {fused}
 
     Raises
     ------
-    ValueError
-        If an option is out of its range.
-    RuntimeError
-        If `fused` is combined with `foreach` or `differentiable`.
+    {out_of_range}
+    {fused_combined}
 
     Notes
     -----
@@ -77,6 +67,8 @@ class Adagrad(Optimizer):
     tensor([0.7500, 0.7500], requires_grad=True)
     """
 
+    _added_options: ClassVar[dict[str, Any]] = {**GroupwiseOptimizer._added_options, "fused": None}
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -91,75 +83,36 @@ class Adagrad(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_lr(lr)
-        check_not_negative("lr_decay", lr_decay)
-        check_not_negative("weight_decay", weight_decay)
-        check_not_negative("initial_accumulator_value", initial_accumulator_value)
-        if not eps >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "lr_decay": lr_decay,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "initial_accumulator_value": initial_accumulator_value,
-                "foreach": foreach,
-                "maximize": maximize,
-                "differentiable": differentiable,
-                "fused": fused,
-            },
+        options = checked(
+            lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value, foreach=foreach, maximize=maximize,
+            differentiable=differentiable, fused=fused,
         )
+        super().__init__(params, options)
         check_fused(fused, foreach, differentiable)
         for group in self.param_groups:
             for param in group["params"]:
                 self._start(group, param)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._complete({"foreach": None, "maximize": False, "differentiable": False, "fused": None})
-
     def _start(self, group: dict[str, Any], param: Tensor) -> None:
-        start = group["initial_accumulator_value"]
-        self.state[param].update(
-            step=scalar(0),
-            sum=tensorgrad.full_like(
-                param, complex(start, start) if param.is_complex() else start, requires_grad=False
-            ),
-        )
+        self.state[param].update(step=scalar(0), sum=filled(param, group["initial_accumulator_value"]))
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change the parameters that have a gradient.
-
-        Parameters
-        ----------
-        closure : callable, optional
-            Computes the gradients anew and returns the loss.
-
-        Returns
-        -------
-        Tensor or float or None
-            What `closure` returned.
-        """
-        loss = None if closure is None else self._evaluate(closure)
-        for group in self.param_groups:
+    def _step_group(self, group: dict[str, Any]) -> None:
+        found = with_grad(group["params"], self.state, _KEYS)
+        if found is None:  # a parameter of a group that was added later
+            for param in group["params"]:
+                if not self.state[param]:
+                    self._start(group, param)
             found = with_grad(group["params"], self.state, _KEYS)
-            if found is None:  # a parameter of a group that was added later
-                for param in group["params"]:
-                    if not self.state[param]:
-                        self._start(group, param)
-                found = with_grad(group["params"], self.state, _KEYS)
-            _fused_adagrad_(
-                *found,
-                group["lr"],
-                group["lr_decay"],
-                group["weight_decay"],
-                group["eps"],
-                group["maximize"],
-                None,
-                None,
-                True,
-                group["differentiable"],
-            )
-        return loss
+        _fused_adagrad_(
+            *found,
+            group["lr"],
+            group["lr_decay"],
+            group["weight_decay"],
+            group["eps"],
+            group["maximize"],
+            None,
+            None,
+            True,
+            group["differentiable"],
+        )

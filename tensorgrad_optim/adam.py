@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import tensorgrad
 from tensorgrad import Tensor, _fused_adam_, _fused_adamw_  # type: ignore[attr-defined]
 from tensorgrad.autograd import with_grad
-from tensorgrad_optim._checks import check_betas, check_fused, check_lr, check_not_negative
-from tensorgrad_optim.optimizer import Optimizer, scalar
+from tensorgrad_optim._checks import check_fused, checked
+from tensorgrad_optim._documentation import documented
+from tensorgrad_optim._groupwise import GroupwiseOptimizer, zeros
+from tensorgrad_optim.optimizer import scalar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any
+    from collections.abc import Iterable
+    from typing import Any, ClassVar
 
 __all__ = ["Adam", "AdamW"]
 
@@ -19,43 +20,31 @@ _KEYS = ("exp_avg", "exp_avg_sq", "step")
 _AMSGRAD_KEYS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")
 
 
-class Adam(Optimizer):
+@documented
+class Adam(GroupwiseOptimizer):
     """Adaptive moment estimation.
 
     Parameters
     ----------
-    params : iterable of Tensor, of (str, Tensor), or of dict
-        What to optimize; see `Optimizer`.
-    lr : float or Tensor with one element, default 0.001
-        The learning rate.
+    {params}
+    {lr=0.001}
     betas : pair of float, or of Tensor with one element, default (0.9, 0.999)
         How much the running averages of the gradient and of its square keep.
-    eps : float, default 1e-8
-        Added to the denominator.
+    {eps=1e-8}
     weight_decay : float, default 0
         The coefficient of an L2 penalty, or of the decay if that is decoupled.
     amsgrad : bool, default False
         Divide by the largest average of squares so far [2]_.
-    foreach : bool, optional
-        Accepted for PyTorch's sake; without effect.
-    maximize : bool, default False
-        Go up instead of down.
-    capturable : bool, default False
-        Accepted for PyTorch's sake; without effect.
-    differentiable : bool, default False
-        Let autograd record the step. The parameters then must not be leaves
-        that require gradients.
-    fused : bool, optional
-        Accepted for PyTorch's sake: the step always is, unless it is differentiable.
+    {without_effect=foreach, capturable}
+    {directions}
+    {fused}
     decoupled_weight_decay : bool, default False
         Shrink the parameters instead of changing the gradient [3]_; see `AdamW`.
 
     Raises
     ------
-    ValueError
-        If an option is out of its range.
-    RuntimeError
-        If `fused` is combined with `foreach` or `differentiable`.
+    {out_of_range}
+    {fused_combined}
 
     Notes
     -----
@@ -87,6 +76,14 @@ class Adam(Optimizer):
     tensor([0.7500, 0.7500], requires_grad=True)
     """
 
+    _added_options: ClassVar[dict[str, Any]] = {
+        **GroupwiseOptimizer._added_options,
+        "amsgrad": False,
+        "capturable": False,
+        "decoupled_weight_decay": False,
+        "fused": None,
+    }
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -105,11 +102,11 @@ class Adam(Optimizer):
     ) -> None:
         if isinstance(lr, Tensor) and foreach and not capturable:
             raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
-        check_lr(lr)
-        if not eps >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        check_betas(betas)
-        check_not_negative("weight_decay", weight_decay)
+        options = checked(
+            lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize, foreach=foreach,
+            capturable=capturable, differentiable=differentiable, fused=fused,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
         if not any(all(isinstance(beta, kind) for beta in betas) for kind in (float, Tensor)):
             raise ValueError("betas must be either both floats or both Tensors")
         for place, beta in enumerate(betas):
@@ -120,100 +117,54 @@ class Adam(Optimizer):
                     )
                 if beta.numel() != 1:
                     raise ValueError(f"Tensor betas[{place}] must be 1-element")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "maximize": maximize,
-                "foreach": foreach,
-                "capturable": capturable,
-                "differentiable": differentiable,
-                "fused": fused,
-                "decoupled_weight_decay": decoupled_weight_decay,
-            },
-        )
+        super().__init__(params, options)
         check_fused(fused, foreach, differentiable)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._complete(
-            {
-                "amsgrad": False,
-                "maximize": False,
-                "foreach": None,
-                "capturable": False,
-                "differentiable": False,
-                "decoupled_weight_decay": False,
-                "fused": None,
-            }
-        )
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change the parameters that have a gradient.
-
-        Parameters
-        ----------
-        closure : callable, optional
-            Computes the gradients anew and returns the loss.
-
-        Returns
-        -------
-        Tensor or float or None
-            What `closure` returned.
-        """
-        loss = None if closure is None else self._evaluate(closure)
-        for group in self.param_groups:
-            amsgrad = group["amsgrad"]
-            keys = _AMSGRAD_KEYS if amsgrad else _KEYS
+    def _step_group(self, group: dict[str, Any]) -> None:
+        amsgrad = group["amsgrad"]
+        keys = _AMSGRAD_KEYS if amsgrad else _KEYS
+        found = with_grad(group["params"], self.state, keys)
+        if found is None:
+            self._start(group)
             found = with_grad(group["params"], self.state, keys)
-            if found is None:
-                self._start(group)
-                found = with_grad(group["params"], self.state, keys)
-            beta1, beta2 = group["betas"]
-            (_fused_adamw_ if group["decoupled_weight_decay"] else _fused_adam_)(
-                found[0],
-                found[1],
-                found[2],
-                found[3],
-                found[4] if amsgrad else (),
-                found[-1],
-                group["lr"],
-                beta1,
-                beta2,
-                group["weight_decay"],
-                group["eps"],
-                amsgrad,
-                group["maximize"],
-                None,
-                None,
-                True,
-                group["differentiable"],
-            )
-        return loss
+        beta1, beta2 = group["betas"]
+        (_fused_adamw_ if group["decoupled_weight_decay"] else _fused_adam_)(
+            found[0],
+            found[1],
+            found[2],
+            found[3],
+            found[4] if amsgrad else (),
+            found[-1],
+            group["lr"],
+            beta1,
+            beta2,
+            group["weight_decay"],
+            group["eps"],
+            amsgrad,
+            group["maximize"],
+            None,
+            None,
+            True,
+            group["differentiable"],
+        )
 
     def _start(self, group: dict[str, Any]) -> None:
         """Make the state of parameters whose first gradient this is."""
         for param in with_grad(group["params"])[0]:
             state = self.state[param]
             if not state:
-                state["step"] = scalar(0)
-                state["exp_avg"] = tensorgrad.zeros_like(param, requires_grad=False)
-                state["exp_avg_sq"] = tensorgrad.zeros_like(param, requires_grad=False)
+                state.update(step=scalar(0), **zeros(param, "exp_avg", "exp_avg_sq"))
             if group["amsgrad"] and "max_exp_avg_sq" not in state:
-                state["max_exp_avg_sq"] = tensorgrad.zeros_like(param, requires_grad=False)
+                state.update(zeros(param, "max_exp_avg_sq"))
 
 
+@documented
 class AdamW(Adam):
     """Adam with decoupled weight decay.
 
     Parameters
     ----------
-    params : iterable of Tensor, of (str, Tensor), or of dict
-        What to optimize; see `Optimizer`.
+    {params}
     lr, betas, eps, amsgrad, maximize, foreach, capturable, differentiable, fused
         As for `Adam`.
     weight_decay : float, default 0.01

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tensorgrad
 from tensorgrad import Tensor
-from tensorgrad_optim._checks import check_betas, check_lr, check_not_negative, number_of
-from tensorgrad_optim._elementwise import ElementwiseOptimizer, decayed, kept, real
+from tensorgrad_optim._checks import checked, number_of
+from tensorgrad_optim._documentation import documented
+from tensorgrad_optim._groupwise import ElementwiseOptimizer, decayed, kept, real, zeros
 from tensorgrad_optim.optimizer import scalar
 
 TYPE_CHECKING = False
@@ -16,33 +17,25 @@ if TYPE_CHECKING:
 __all__ = ["Adamax"]
 
 
+@documented
 class Adamax(ElementwiseOptimizer):
     """Adam with the infinity norm in the place of the second moment.
 
     Parameters
     ----------
-    params : iterable of Tensor, of (str, Tensor), or of dict
-        What to optimize; see `Optimizer`.
-    lr : float or Tensor with one element, default 0.002
-        The learning rate.
+    {params}
+    {lr=0.002}
     betas : pair of float, default (0.9, 0.999)
         How much the running averages of the gradient and its largest size keep.
     eps : float, default 1e-8
         Added to the size of the gradient.
-    weight_decay : float, default 0
-        The coefficient of an L2 penalty.
-    foreach, capturable
-        Accepted for PyTorch's sake; without effect.
-    maximize : bool, default False
-        Go up instead of down.
-    differentiable : bool, default False
-        Let autograd record the step. The parameters then must not be leaves
-        that require gradients.
+    {weight_decay}
+    {without_effect=foreach, capturable}
+    {directions}
 
     Raises
     ------
-    ValueError
-        If an option is out of its range.
+    {out_of_range}
 
     Notes
     -----
@@ -82,31 +75,14 @@ class Adamax(ElementwiseOptimizer):
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
-        check_lr(lr)
-        if not eps >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        check_betas(betas)
-        check_not_negative("weight_decay", weight_decay)
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "foreach": foreach,
-                "maximize": maximize,
-                "differentiable": differentiable,
-                "capturable": capturable,
-            },
+        options = checked(
+            lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=foreach, maximize=maximize,
+            differentiable=differentiable, capturable=capturable,
         )
+        super().__init__(params, options)
 
     def _start(self, group: dict[str, Any], param: Tensor) -> dict[str, Any]:
-        return {
-            "step": scalar(0),
-            "exp_avg": tensorgrad.zeros_like(param, requires_grad=False),
-            "exp_inf": tensorgrad.zeros_like(param, requires_grad=False),
-        }
+        return {"step": scalar(0), **zeros(param, "exp_avg", "exp_inf")}
 
     def _update(self, group: dict[str, Any], param: Tensor, grad: Tensor, state: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tensorgrad
 from tensorgrad import Tensor
-from tensorgrad_optim._checks import check_lr, check_not_negative, number_of
-from tensorgrad_optim._elementwise import ElementwiseOptimizer, decayed
+from tensorgrad_optim._checks import checked, number_of
+from tensorgrad_optim._documentation import documented
+from tensorgrad_optim._groupwise import ElementwiseOptimizer, decayed, zeros
 from tensorgrad_optim.optimizer import scalar
 
 TYPE_CHECKING = False
@@ -16,35 +16,27 @@ if TYPE_CHECKING:
 __all__ = ["ASGD"]
 
 
+@documented
 class ASGD(ElementwiseOptimizer):
     """Averaged stochastic gradient descent.
 
     Parameters
     ----------
-    params : iterable of Tensor, of (str, Tensor), or of dict
-        What to optimize; see `Optimizer`.
-    lr : float or Tensor with one element, default 0.01
-        The learning rate.
+    {params}
+    {lr=0.01}
     lambd : float, default 1e-4
         The decay of the parameters and of the learning rate.
     alpha : float, default 0.75
         The power of the learning rate's decay.
     t0 : float, default 1e6
         The step at which averaging begins.
-    weight_decay : float, default 0
-        The coefficient of an L2 penalty.
-    foreach, capturable
-        Accepted for PyTorch's sake; without effect.
-    maximize : bool, default False
-        Go up instead of down.
-    differentiable : bool, default False
-        Let autograd record the step. The parameters then must not be leaves
-        that require gradients.
+    {weight_decay}
+    {without_effect=foreach, capturable}
+    {directions}
 
     Raises
     ------
-    ValueError
-        If an option is out of its range.
+    {out_of_range}
 
     Notes
     -----
@@ -88,29 +80,18 @@ class ASGD(ElementwiseOptimizer):
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
-        check_lr(lr)
-        check_not_negative("weight_decay", weight_decay)
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "lambd": lambd,
-                "alpha": alpha,
-                "t0": t0,
-                "weight_decay": weight_decay,
-                "foreach": foreach,
-                "maximize": maximize,
-                "differentiable": differentiable,
-                "capturable": capturable,
-            },
+        options = checked(
+            lr=lr, lambd=lambd, alpha=alpha, t0=t0, weight_decay=weight_decay, foreach=foreach, maximize=maximize,
+            differentiable=differentiable, capturable=capturable,
         )
+        super().__init__(params, options)
 
     def _start(self, group: dict[str, Any], param: Tensor) -> dict[str, Any]:
         return {
             "step": scalar(0),
             "eta": scalar(number_of(group["lr"])),
             "mu": scalar(1),
-            "ax": tensorgrad.zeros_like(param, requires_grad=False),
+            **zeros(param, "ax"),
         }
 
     def _update(self, group: dict[str, Any], param: Tensor, grad: Tensor, state: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorgrad
 from tensorgrad import Tensor
-from tensorgrad_optim._checks import check_lr, number_of
+from tensorgrad_optim._checks import checked, number_of
 from tensorgrad_optim._line_search import strong_wolfe
 from tensorgrad_optim.optimizer import Optimizer
 
@@ -81,18 +81,17 @@ class LBFGS(Optimizer):
         history_size: int = 100,
         line_search_fn: str | None = None,
     ) -> None:
-        check_lr(lr)
         super().__init__(
             params,
-            {
-                "lr": lr,
-                "max_iter": max_iter,
-                "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
-                "tolerance_grad": tolerance_grad,
-                "tolerance_change": tolerance_change,
-                "history_size": history_size,
-                "line_search_fn": line_search_fn,
-            },
+            checked(
+                lr=lr,
+                max_iter=max_iter,
+                max_eval=max_iter * 5 // 4 if max_eval is None else max_eval,
+                tolerance_grad=tolerance_grad,
+                tolerance_change=tolerance_change,
+                history_size=history_size,
+                line_search_fn=line_search_fn,
+            ),
         )
         if len(self.param_groups) != 1:
             raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tensorgrad
 from tensorgrad import Tensor
-from tensorgrad_optim._checks import check_betas, check_lr, check_not_negative, number_of
-from tensorgrad_optim._elementwise import ElementwiseOptimizer, decayed, kept, real
+from tensorgrad_optim._checks import checked, number_of
+from tensorgrad_optim._documentation import documented
+from tensorgrad_optim._groupwise import ElementwiseOptimizer, kept, moments, zeros
 from tensorgrad_optim.optimizer import scalar
 
 TYPE_CHECKING = False
@@ -16,35 +16,24 @@ if TYPE_CHECKING:
 __all__ = ["RAdam"]
 
 
+@documented
 class RAdam(ElementwiseOptimizer):
     """Adam whose variance is rectified in the first steps.
 
     Parameters
     ----------
-    params : iterable of Tensor, of (str, Tensor), or of dict
-        What to optimize; see `Optimizer`.
-    lr : float or Tensor with one element, default 0.001
-        The learning rate.
-    betas : pair of float, default (0.9, 0.999)
-        How much the running averages of the gradient and of its square keep.
-    eps : float, default 1e-8
-        Added to the denominator.
-    weight_decay : float, default 0
-        The coefficient of an L2 penalty.
-    decoupled_weight_decay : bool, default False
-        Shrink the parameters, as `AdamW` does, instead of changing the gradient.
-    foreach, capturable
-        Accepted for PyTorch's sake; without effect.
-    maximize : bool, default False
-        Go up instead of down.
-    differentiable : bool, default False
-        Let autograd record the step. The parameters then must not be leaves
-        that require gradients.
+    {params}
+    {lr=0.001}
+    {betas}
+    {eps=1e-8}
+    {weight_decay}
+    {decoupled_weight_decay}
+    {without_effect=foreach, capturable}
+    {directions}
 
     Raises
     ------
-    ValueError
-        If an option is out of its range.
+    {out_of_range}
 
     Notes
     -----
@@ -91,47 +80,19 @@ class RAdam(ElementwiseOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_lr(lr)
-        if not eps >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        check_betas(betas)
-        check_not_negative("weight_decay", weight_decay)
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "maximize": maximize,
-                "foreach": foreach,
-                "capturable": capturable,
-                "decoupled_weight_decay": decoupled_weight_decay,
-                "differentiable": differentiable,
-            },
+        options = checked(
+            lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize, foreach=foreach,
+            capturable=capturable, decoupled_weight_decay=decoupled_weight_decay, differentiable=differentiable,
         )
+        super().__init__(params, options)
 
     def _start(self, group: dict[str, Any], param: Tensor) -> dict[str, Any]:
-        return {
-            "step": scalar(0),
-            "exp_avg": tensorgrad.zeros_like(param, requires_grad=False),
-            "exp_avg_sq": tensorgrad.zeros_like(param, requires_grad=False),
-        }
+        return {"step": scalar(0), **zeros(param, "exp_avg", "exp_avg_sq")}
 
     def _update(self, group: dict[str, Any], param: Tensor, grad: Tensor, state: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]
-        lr, weight_decay = number_of(group["lr"]), group["weight_decay"]
-        step = state["step"].add_(1).item()
-        if group["decoupled_weight_decay"]:
-            param.mul_(1 - lr * weight_decay)
-        else:
-            grad = decayed(grad, param, weight_decay)
-        param, grad = real(param), real(grad)
-        average, square = real(state["exp_avg"]), real(state["exp_avg_sq"])
-        average.lerp_(grad, 1 - beta1)
-        square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-
-        rate, correction = lr / (1 - beta1**step), 1 - beta2**step
+        step, param, _, average, square = moments(group, param, grad, state)
+        rate, correction = number_of(group["lr"]) / (1 - beta1**step), 1 - beta2**step
         length_limit = 2 / (1 - beta2) - 1
         length = length_limit - 2 * step * beta2**step / correction
         change = rate * kept(group, average)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tensorgrad
 from tensorgrad import Tensor
-from tensorgrad_optim._checks import check_lr, check_not_negative, number_of
-from tensorgrad_optim._elementwise import ElementwiseOptimizer, decayed, kept, real
+from tensorgrad_optim._checks import check_not_negative, checked, number_of
+from tensorgrad_optim._documentation import documented
+from tensorgrad_optim._groupwise import ElementwiseOptimizer, decayed, kept, real, zeros
 from tensorgrad_optim.optimizer import scalar
 
 TYPE_CHECKING = False
@@ -16,37 +16,28 @@ if TYPE_CHECKING:
 __all__ = ["RMSprop"]
 
 
+@documented
 class RMSprop(ElementwiseOptimizer):
     """Divides by a running average of the gradient's size.
 
     Parameters
     ----------
-    params : iterable of Tensor, of (str, Tensor), or of dict
-        What to optimize; see `Optimizer`.
-    lr : float or Tensor with one element, default 0.01
-        The learning rate.
+    {params}
+    {lr=0.01}
     alpha : float, default 0.99
         How much the running averages keep.
-    eps : float, default 1e-8
-        Added to the denominator.
-    weight_decay : float, default 0
-        The coefficient of an L2 penalty.
+    {eps=1e-8}
+    {weight_decay}
     momentum : float, default 0
         How much of the last step is kept.
     centered : bool, default False
         Divide by the standard deviation: take the square of the average off the average of squares.
-    foreach, capturable
-        Accepted for PyTorch's sake; without effect.
-    maximize : bool, default False
-        Go up instead of down.
-    differentiable : bool, default False
-        Let autograd record the step. The parameters then must not be leaves
-        that require gradients.
+    {without_effect=foreach, capturable}
+    {directions}
 
     Raises
     ------
-    ValueError
-        If an option is out of its range.
+    {out_of_range}
 
     Notes
     -----
@@ -92,27 +83,12 @@ class RMSprop(ElementwiseOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_lr(lr)
-        if not eps >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        check_not_negative("momentum", momentum)
-        check_not_negative("weight_decay", weight_decay)
         check_not_negative("alpha", alpha)
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "alpha": alpha,
-                "eps": eps,
-                "centered": centered,
-                "weight_decay": weight_decay,
-                "capturable": capturable,
-                "foreach": foreach,
-                "maximize": maximize,
-                "differentiable": differentiable,
-            },
+        options = checked(
+            lr=lr, momentum=momentum, alpha=alpha, eps=eps, centered=centered, weight_decay=weight_decay,
+            capturable=capturable, foreach=foreach, maximize=maximize, differentiable=differentiable,
         )
+        super().__init__(params, options)
 
     def _start(self, group: dict[str, Any], param: Tensor) -> dict[str, Any]:
         names = ["square_avg"]
@@ -120,10 +96,7 @@ class RMSprop(ElementwiseOptimizer):
             names.append("momentum_buffer")
         if group["centered"]:
             names.append("grad_avg")
-        return {
-            "step": scalar(0),
-            **{name: tensorgrad.zeros_like(param, requires_grad=False) for name in names},
-        }
+        return {"step": scalar(0), **zeros(param, *names)}
 
     def _update(self, group: dict[str, Any], param: Tensor, grad: Tensor, state: dict[str, Any]) -> None:
         alpha, momentum, lr = group["alpha"], group["momentum"], number_of(group["lr"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tensorgrad
 from tensorgrad import Tensor
-from tensorgrad_optim._checks import check_lr, number_of
-from tensorgrad_optim._elementwise import ElementwiseOptimizer, kept, real
+from tensorgrad_optim._checks import checked, number_of
+from tensorgrad_optim._documentation import documented
+from tensorgrad_optim._groupwise import ElementwiseOptimizer, filled, kept, real, zeros
 from tensorgrad_optim.optimizer import scalar
 
 TYPE_CHECKING = False
@@ -16,31 +17,25 @@ if TYPE_CHECKING:
 __all__ = ["Rprop"]
 
 
+@documented
 class Rprop(ElementwiseOptimizer):
     """Resilient backpropagation: only the signs of the gradient count.
 
     Parameters
     ----------
-    params : iterable of Tensor, of (str, Tensor), or of dict
-        What to optimize; see `Optimizer`.
+    {params}
     lr : float or Tensor with one element, default 0.01
         The size of the first step.
     etas : pair of float, default (0.5, 1.2)
         The factors of a step's size when the sign of the gradient has changed, and when not.
     step_sizes : pair of float, default (1e-6, 50)
         The smallest and the largest size of a step.
-    foreach, capturable
-        Accepted for PyTorch's sake; without effect.
-    maximize : bool, default False
-        Go up instead of down.
-    differentiable : bool, default False
-        Let autograd record the step. The parameters then must not be leaves
-        that require gradients.
+    {without_effect=foreach, capturable}
+    {directions}
 
     Raises
     ------
-    ValueError
-        If an option is out of its range.
+    {out_of_range}
 
     Notes
     -----
@@ -80,32 +75,14 @@ class Rprop(ElementwiseOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_lr(lr)
-        if not 0.0 < etas[0] < 1.0 < etas[1]:
-            raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "etas": etas,
-                "step_sizes": step_sizes,
-                "foreach": foreach,
-                "maximize": maximize,
-                "differentiable": differentiable,
-                "capturable": capturable,
-            },
+        options = checked(
+            lr=lr, etas=etas, step_sizes=step_sizes, foreach=foreach, maximize=maximize, differentiable=differentiable,
+            capturable=capturable,
         )
+        super().__init__(params, options)
 
     def _start(self, group: dict[str, Any], param: Tensor) -> dict[str, Any]:
-        size = number_of(group["lr"])
-        # The parts of a complex number step on their own.
-        return {
-            "step": scalar(0),
-            "prev": tensorgrad.zeros_like(param, requires_grad=False),
-            "step_size": tensorgrad.full_like(
-                param, complex(size, size) if param.is_complex() else size, requires_grad=False
-            ),
-        }
+        return {"step": scalar(0), **zeros(param, "prev"), "step_size": filled(param, number_of(group["lr"]))}
 
     def _update(self, group: dict[str, Any], param: Tensor, grad: Tensor, state: dict[str, Any]) -> None:
         shrinking, growing = group["etas"]

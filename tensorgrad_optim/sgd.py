@@ -5,53 +5,44 @@ from __future__ import annotations
 import tensorgrad
 from tensorgrad import Tensor, _fused_sgd_  # type: ignore[attr-defined]
 from tensorgrad.autograd import with_grad
-from tensorgrad_optim._checks import check_fused, check_lr, check_not_negative
-from tensorgrad_optim.optimizer import Optimizer
+from tensorgrad_optim._checks import check_fused, checked
+from tensorgrad_optim._documentation import documented
+from tensorgrad_optim._groupwise import GroupwiseOptimizer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any
+    from collections.abc import Iterable
+    from typing import Any, ClassVar
 
 __all__ = ["SGD"]
 
 _KEYS = ("momentum_buffer",)
 
 
-class SGD(Optimizer):
+@documented
+class SGD(GroupwiseOptimizer):
     """Stochastic gradient descent, with momentum if wanted.
 
     Parameters
     ----------
-    params : iterable of Tensor, of (str, Tensor), or of dict
-        What to optimize; see `Optimizer`.
-    lr : float or Tensor with one element, default 0.001
-        The learning rate.
+    {params}
+    {lr=0.001}
     momentum : float, default 0
         How much of the last step is kept.
     dampening : float, default 0
         How much of the gradient is kept out of the momentum.
-    weight_decay : float, default 0
-        The coefficient of an L2 penalty.
+    {weight_decay}
     nesterov : bool, default False
         Nesterov's form of momentum.
-    maximize : bool, default False
-        Go up instead of down.
-    foreach : bool, optional
-        Accepted for PyTorch's sake; without effect.
-    differentiable : bool, default False
-        Let autograd record the step. The parameters then must not be leaves
-        that require gradients.
-    fused : bool, optional
-        Accepted for PyTorch's sake; without effect.
+    {without_effect=foreach, fused : bool, optional}
+    {directions}
 
     Raises
     ------
     ValueError
         If an option is negative, or Nesterov momentum is asked for without
         momentum or with dampening.
-    RuntimeError
-        If `fused` is combined with `foreach` or `differentiable`.
+    {fused_combined}
 
     Notes
     -----
@@ -84,6 +75,8 @@ class SGD(Optimizer):
     tensor([0., 0.])
     """
 
+    _added_options: ClassVar[dict[str, Any]] = {**GroupwiseOptimizer._added_options, "nesterov": False, "fused": False}
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -98,57 +91,26 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_lr(lr)
-        check_not_negative("momentum", momentum)
-        check_not_negative("weight_decay", weight_decay)
+        options = checked(
+            lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov,
+            maximize=maximize, foreach=foreach, differentiable=differentiable, fused=fused,
+        )
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-                "maximize": maximize,
-                "foreach": foreach,
-                "differentiable": differentiable,
-                "fused": fused,
-            },
-        )
+        super().__init__(params, options)
         check_fused(fused, foreach, differentiable)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._complete({"nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False})
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change the parameters that have a gradient.
-
-        Parameters
-        ----------
-        closure : callable, optional
-            Computes the gradients anew and returns the loss.
-
-        Returns
-        -------
-        Tensor or float or None
-            What `closure` returned.
-        """
-        loss = None if closure is None else self._evaluate(closure)
-        for group in self.param_groups:
-            if group["momentum"] == 0:
-                params, grads = with_grad(group["params"])
-                buffers = ()
-            else:
-                found = with_grad(group["params"], self.state, _KEYS)
-                if found is None:
-                    self._first_step(group)
-                    continue
-                params, grads, buffers = found
-            _step(group, params, grads, buffers, False)
-        return loss
+    def _step_group(self, group: dict[str, Any]) -> None:
+        if group["momentum"] == 0:
+            params, grads = with_grad(group["params"])
+            buffers = ()
+        else:
+            found = with_grad(group["params"], self.state, _KEYS)
+            if found is None:
+                self._first_step(group)
+                return
+            params, grads, buffers = found
+        _step(group, params, grads, buffers, False)
 
     def _first_step(self, group: dict[str, Any]) -> None:
         """Step where some parameters have no momentum yet: theirs starts with the gradient."""

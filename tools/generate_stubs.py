@@ -105,7 +105,10 @@ def definitions(overload: Any, method: bool) -> Iterator[str]:
 
 
 def operator_stub(name: str, operator: Any, method: bool) -> list[str]:
-    texts = list(dict.fromkeys(text for o in operator.overloads for text in definitions(o, method)))
+    # polygamma(n, x) has its tensor second: as a method it is another overload
+    kinds = ("Tensor", "Operand")
+    overloads = [o for o in operator.overloads if not method or o.parsed().params[0].type_name.startswith(kinds)]
+    texts = list(dict.fromkeys(text for o in overloads for text in definitions(o, method)))
     if len(texts) == 1:
         return [f"def {name}{texts[0]}: ..."]
     # Short ones first: std(unbiased) would else be taken for std(dim), a bool being an int.

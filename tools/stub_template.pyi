@@ -151,6 +151,15 @@ class layout:
     def __init__(self, name: _str) -> None: ...
 
 strided: Final[layout]
+
+class memory_format:
+    def __init__(self, name: _str, ndim: _int | None = None) -> None: ...
+    ndim: _int | None
+
+contiguous_format: Final[memory_format]
+preserve_format: Final[memory_format]
+channels_last: Final[memory_format]
+channels_last_3d: Final[memory_format]
 pi: Final[_float]
 e: Final[_float]
 inf: Final[_float]

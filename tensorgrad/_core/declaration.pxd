@@ -71,7 +71,10 @@ cdef class Overload:
     cdef int8_t input_params[24]        # the differentiable tensor parameters, in order
     cdef bint variadic                  # the first of them is a list of tensors
     cdef bint has_dims
-    cdef bint no_tensor
+    cdef bint alone                     # a call with one tensor needs no parsing: the defaults stand for the rest
+    cdef bint wraps_defaults            # negative dimensions among them must be made positive
+    cdef int n_tensors
+    cdef int8_t tensor_params[24]       # those that may hold tensors
     cdef bint one_tensor                # no other argument could live on another device
     cdef int n_saved
     cdef int8_t saved_kind[12]

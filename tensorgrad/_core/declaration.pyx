@@ -218,7 +218,11 @@ def operator(str signature, forward, *, vjp=None, jvp=None, batch="dims", bint v
     random : bool
         Draws random numbers.
     options
-        As for `elementwise`; ``across_devices`` (the tensors may live on several devices).
+        As for `elementwise`; ``across_devices`` (the tensors may live on several devices),
+        ``out_apart`` (`out=` may share no memory with the inputs), ``out_exact`` (what `out=` of another dtype is
+        refused with; `wanted` and `got` are filled in, also as `c_wanted` and `c_got`), ``overloaded`` (PyTorch has several
+        overloads of it, and lists them where the arguments do not fit), ``repeated_dims`` (what a dimension that is named twice
+        is refused with: `dim`, `dims`, `parameter`).
     """
     cdef Overload o = _new_overload(signature, doc, samples, reference, options)
     o.kind = GENERAL
@@ -309,11 +313,13 @@ cdef int compile_overload(Overload o) except -1:
         return 0
     o.parsed()
     o.saved_names = []
-    o.n_inputs = tensors = 0
+    o.n_inputs = o.n_tensors = 0
     for i, p in enumerate(o.signature.params):
         if p.type in (P_DIM, P_NEW_DIM, P_DIMS):
             o.has_dims = True
-        tensors += p.type in (P_TENSOR, P_OPERAND, P_TENSORS, P_INDICES, P_ANY)
+        if p.type in (P_TENSOR, P_OPERAND, P_TENSORS, P_INDICES, P_ANY):
+            o.tensor_params[o.n_tensors] = i
+            o.n_tensors += 1
         if p.type == P_TENSOR or p.type == P_OPERAND or p.type == P_TENSORS:
             if o.partials is not None and p.name not in o.partials:
                 continue
@@ -325,8 +331,11 @@ cdef int compile_overload(Overload o) except -1:
                 continue
             o.input_params[o.n_inputs] = i
             o.n_inputs += 1
-    o.one_tensor = tensors == 1 and (<Param>o.signature.params[0]).type == P_TENSOR
-    o.no_tensor = tensors == 0
+    o.alone = o.signature.types[0] == P_TENSOR and o.signature.n_required == 1 and o.signature.n_params > 0
+    for p in o.signature.params[1:]:
+        if p.type in (P_DIM, P_NEW_DIM, P_DIMS) and p.default is not None and p.default != ():
+            o.wraps_defaults = True
+    o.one_tensor = o.n_tensors == 1 and (<Param>o.signature.params[0]).type == P_TENSOR
     o.variadic = o.n_inputs > 0 and (<Param>o.signature.params[o.input_params[0]]).type == P_TENSORS
     o.formulas = []
     if callable(o.vjp):
@@ -351,7 +360,7 @@ cdef int compile_overload(Overload o) except -1:
             name = _camel(name)
         o.node_type = o.functional.node_type if o.functional is not None else None
         if o.node_type is None:
-            o.node_type = make_node_type(name + "Backward0", Node)
+            o.node_type = make_node_type(name if name.endswith("Backwards") else name + "Backward0", Node)
             if o.functional is not None:
                 o.functional.node_type = o.node_type
     o.compiled = True

@@ -4,11 +4,10 @@ A call goes: parse the arguments (signature) -> `run` -> `run_at`: checks, the f
 (elementwise), tangents, recording. With transforms in force `run` takes the slow path (transforms.pyx),
 which comes back here with the stack one level lower.
 """
-from cpython.ref cimport Py_INCREF, Py_XDECREF
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from tensorgrad._core.declaration cimport COMPOSITE, ELEMENTWISE, SAVE_OUT, compile_overload, set_runner
+from tensorgrad._core.dtype cimport CAT_FLOAT
 from tensorgrad._core.elementwise cimport check_cast, pointwise_result, refuse_escaped
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.graph cimport save_output
@@ -16,12 +15,14 @@ from tensorgrad._core.operator cimport call1, call2, handle, set_dispatcher
 from tensorgrad._core.overlap cimport check_apart
 from tensorgrad._core.primitives cimport copy, has_shape
 from tensorgrad._core.recording cimport begin_record, detached_clone, finish_record
-from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_OPERAND, P_TENSORS, release
+from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_OPERAND, P_TENSORS, Slots, own, release
 from tensorgrad._core.tangents cimport is_linear, propagate, run_jvp
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT, VIEW_NO_GRAD, NodeBase,
     TensorBase, bump, level_of, set_output)
 from tensorgrad._core.view cimport check_inplace, mark_view, rebase_history, refresh_view, set_tangent
+
+from tensorgrad._core.graph import type_name
 
 cdef extern from "Python.h":
     object PyObject_Vectorcall(object f, PyObject** args, size_t nargsf, PyObject* kwnames)
@@ -44,17 +45,25 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
     """The vectorcall of every operator."""
     cdef Operator op = <Operator>callable
     cdef Py_ssize_t nargs = <Py_ssize_t>(nargsf & ~(<size_t>1 << 63))
-    cdef PyObject* slots[24]
+    cdef Slots slots
     cdef Overload o
     cdef object kw
-    if nargs and op.fast == nargs and kwnames == NULL and isinstance(<object>args[0], TensorBase):
+    cdef int i
+    if nargs and kwnames == NULL and op.first is not None and isinstance(<object>args[0], TensorBase):
         o = <Overload>op.first
         if not o.compiled:
             compile_overload(o)
         if nargs == 1:
-            return run(o, <PyObject**>args)
-        if isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
-                type(<object>args[1]) is float or type(<object>args[1]) is int)):
+            if o.signature.n_params == 1 and o.alone:
+                return run(o, <PyObject**>args)
+            if o.alone:
+                slots.values[0] = args[0]
+                for i in range(1, o.signature.n_params):
+                    slots.values[i] = o.signature.defaults[i]
+                slots.owned = 0
+                return _run_parsed(o, &slots) if o.wraps_defaults else run(o, slots.values)
+        elif op.fast == nargs and (isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
+                type(<object>args[1]) is float or type(<object>args[1]) is int))):
             return run(o, <PyObject**>args)
     kw = None if kwnames == NULL else <object>kwnames
     if kw is not None and "out" in <tuple>kw:
@@ -62,32 +71,60 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
     for o in op.overloads:
         if not o.compiled:
             compile_overload(o)
-        if o.signature.parse(args, nargs, kw, slots, False):
-            return _run_parsed(o, slots)
+        if _parse(o, args, nargs, kw, &slots, False):
+            return _run_parsed(o, &slots)
     return _explain(op, args, nargs, kw)
 
 
-cdef object _run_parsed(Overload o, PyObject** slots):
+cdef bint _parse(Overload o, PyObject* const* args, Py_ssize_t nargs, object kw, Slots* slots, bint explain) except -1:
+    """Whether the arguments fit; if not, or if a conversion raises, `slots` hold nothing."""
+    cdef bint fit = False
+    try:
+        fit = o.signature.parse(args, nargs, kw, slots, explain)
+    finally:
+        if not fit:
+            release(slots)
+    return fit
+
+
+cdef object _run_parsed(Overload o, Slots* slots):
     try:
         if o.has_dims:
             _wrap_dims(o, slots)
-        return run(o, slots)
+        return run(o, slots.values)
     finally:
-        release(slots, o.signature.n_params)
+        release(slots)
 
 
 cdef object _explain(Operator op, PyObject* const* args, Py_ssize_t nargs, object kw):
     cdef Overload o = <Overload>op.overloads[0]
-    cdef PyObject* slots[24]
+    cdef Slots slots
     cdef Py_ssize_t i
-    if len(op.overloads) == 1:
-        o.signature.parse(args, nargs, kw, slots, True)
+    detail = ""
+    if len(op.overloads) == 1 or op.__name__ in _NUMBERS_ARE_TENSORS:
+        try:
+            if _parse(o, args, nargs, kw, &slots, True):
+                release(&slots)
+        except TypeError as error:
+            # what is one overload here, with an operand that is a tensor or a number, is several in PyTorch
+            several = P_OPERAND in [o.signature.types[i] for i in range(o.signature.n_params)] or o.options.get("overloaded")
+            if not several or (op.__name__ in _NUMBERS_ARE_TENSORS and " must be " in str(error)):
+                raise
+            detail = f"\n{error}"
     got = [type(<object>args[i]).__name__ for i in range(nargs)]
     if kw is not None:
         got += [f"{kw[i]}={type(<object>args[nargs + i]).__name__}" for i in range(len(kw))]
     wanted = "".join(["\n * " + (<Overload>x).signature.describe() for x in op.overloads])
     raise TypeError(f"{op.__name__}() received an invalid combination of arguments - got ({', '.join(got)}), "
-                    f"but expected one of:{wanted}\n")
+                    f"but expected one of:{wanted}\n{detail}")
+
+
+# PyTorch makes tensors of the numbers that these are given, and has one overload for both.
+_NUMBERS_ARE_TENSORS = frozenset(("add", "sub", "mul", "div", "add_", "sub_", "mul_", "div_"))
+
+
+cdef str _spoken_type(TensorBase x):
+    return type_name(x).rpartition(".")[2].removesuffix("Tensor")
 
 
 cdef object _call_with_out(Operator op, PyObject* const* args, Py_ssize_t nargs, tuple kw):
@@ -109,7 +146,11 @@ cdef object _call_with_out(Operator op, PyObject* const* args, Py_ssize_t nargs,
     results = result if isinstance(result, tuple) else (result,)
     if len(results) != len(targets):
         raise TypeError(f"{op.__name__}(): argument 'out' must hold {len(results)} tensors, got {len(targets)}")
+    exact = (<Overload>op.overloads[0]).options.get("out_exact")
     for target, value in zip(targets, results):
+        if exact is not None and (<TensorBase>target).dtype is not (<TensorBase>value).dtype:
+            raise RuntimeError(exact.format(wanted=_spoken_type(value), got=_spoken_type(target), c_wanted=_spoken_type(value).lower(),
+                                            c_got=_spoken_type(target).lower()))
         check_cast(value, target)
         check_apart(target, positional + list(keywords.values()), (<Overload>op.overloads[0]).options.get("out_apart", False))
     for target, value in zip(targets, results):
@@ -126,14 +167,14 @@ cdef int64_t _wrap_dim(int64_t d, int64_t extent) except -1:
     return d + n if d < 0 else d
 
 
-cdef int _wrap_dims(Overload o, PyObject** slots) except -1:
+cdef int _wrap_dims(Overload o, Slots* slots) except -1:
     """Make every dimension argument non-negative, or raise PyTorch's IndexError."""
     cdef int i, kind
     cdef int64_t ndim = -1, d
     cdef object x, wrapped
     for i in range(o.signature.n_params):
         kind = o.signature.types[i]
-        x = <object>slots[i]
+        x = <object>slots.values[i]
         if ndim < 0:
             if isinstance(x, TensorBase):
                 ndim = (<TensorBase>x).ndim
@@ -152,12 +193,11 @@ cdef int _wrap_dims(Overload o, PyObject** slots) except -1:
             wrapped = tuple([_wrap_dim(d, ndim) for d in <tuple>x])
             if len(set(wrapped)) != len(wrapped):
                 twice = next(d for d in wrapped if (<tuple>wrapped).count(d) > 1)
-                raise RuntimeError(f"{o.name}(): dim {twice} appears multiple times in the list of dims")
+                repeated = o.options.get("repeated_dims", "dim {dim} appears multiple times in the list of dims ({name})")
+                raise RuntimeError(repeated.format(dim=twice, name=o.name, dims=list(<tuple>x), parameter=o.signature.params[i].name))
         else:
             continue
-        Py_INCREF(wrapped)
-        slots[i] = <PyObject*>wrapped
-        Py_XDECREF(<PyObject*>x)
+        own(slots, i, wrapped)
     return 0
 
 
@@ -280,18 +320,26 @@ cdef object compute(Overload o, PyObject** a, tg_thread_state* st):
         st.grad, st.forward_grad = grad, forward_grad
 
 
+cdef int _refuse_escaped_in(Overload o, tuple items) except -1:
+    for x in items:
+        if isinstance(x, TensorBase) and (<TensorBase>x).wrap is not None:
+            refuse_escaped(o, <TensorBase>x)
+    return 0
+
+
 cdef int _check_devices(Overload o, PyObject** a) except -1:
     """The tensors among the arguments live on one device, unless the declaration has `across_devices`."""
     cdef TensorBase x, first = None
-    cdef int i
-    if o.no_tensor:
-        return 0
+    cdef int i, k
     if o.one_tensor:
         if (<TensorBase>a[0]).wrap is not None:
             refuse_escaped(o, <TensorBase>a[0])
         return 0
-    for i in range(o.signature.n_params):
+    for k in range(o.n_tensors):
+        i = o.tensor_params[k]
         if not isinstance(<object>a[i], TensorBase):
+            if type(<object>a[i]) is tuple:
+                _refuse_escaped_in(o, <tuple>a[i])
             continue
         x = <TensorBase>a[i]
         if x.wrap is not None:
@@ -308,7 +356,7 @@ cdef int _check_devices(Overload o, PyObject** a) except -1:
 
 cdef object _mark_views(Overload o, PyObject** a, object result, tg_thread_state* st):
     cdef TensorBase source = <TensorBase>a[0]
-    cdef tuple rest
+    cdef int n = o.signature.n_params - 1
     cdef int creation = VIEW_DEFAULT
     cdef int i
     if st.inference:
@@ -317,24 +365,25 @@ cdef object _mark_views(Overload o, PyObject** a, object result, tg_thread_state
         creation = VIEW_INFERENCE       # a view of an ordinary tensor is an ordinary one
     elif not st.grad:
         creation = VIEW_NO_GRAD
+    if creation != VIEW_DEFAULT and source.flags & REQUIRES_GRAD and not source.flags & INFERENCE:
+        # as in PyTorch such a view says that it requires a gradient, though it has no history
+        for x in (result,) if isinstance(result, TensorBase) else result:
+            if (<TensorBase>x).dtype.category >= CAT_FLOAT:
+                (<TensorBase>x).flags |= REQUIRES_GRAD
     if source.flags & INFERENCE:        # its memory is an inference tensor's, wherever the view is made
         for x in (result,) if isinstance(result, TensorBase) else result:
             (<TensorBase>x).flags |= INFERENCE
             (<TensorBase>x).version = NULL
         if not st.inference:
             creation = VIEW_DEFAULT
-    rest = PyTuple_New(o.signature.n_params - 1)
-    for i in range(1, o.signature.n_params):
-        Py_INCREF(<object>a[i])
-        PyTuple_SET_ITEM(rest, i - 1, <object>a[i])
     if isinstance(result, TensorBase):
         if result is not source and (<TensorBase>result).storage is source.storage:
             (<TensorBase>result).flags &= ~<uint32_t>INFERENCE | source.flags
-            mark_view(<TensorBase>result, source, o, rest, -1, creation)
+            mark_view(<TensorBase>result, source, o, a + 1, n, -1, creation)
     else:
         for i, x in enumerate(result):
             (<TensorBase>x).flags &= ~<uint32_t>INFERENCE | source.flags
-            mark_view(<TensorBase>x, source, o, rest, i, VIEW_MULTI_OUTPUT if creation == VIEW_DEFAULT else creation)
+            mark_view(<TensorBase>x, source, o, a + 1, n, i, VIEW_MULTI_OUTPUT if creation == VIEW_DEFAULT else creation)
 
 
 # ---- in place -------------------------------------------------------------------------------------

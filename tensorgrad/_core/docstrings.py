@@ -51,7 +51,7 @@ PARAMETERS = {
     "device": "The device of the result.",
     "layout": "For PyTorch's signature; tensors here are always strided.",
     "pin_memory": "For PyTorch's signature; has no effect.",
-    "memory_format": "For PyTorch's signature; has no effect.",
+    "memory_format": "In what order the elements lie in memory; in that of the input where it is dense, by default.",
     "non_blocking": "For PyTorch's signature; copies are finished when they return.",
     "copy": "Copy even where the tensor would do as it is.",
     "requires_grad": "Whether operations on the result are recorded.",

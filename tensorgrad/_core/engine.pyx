@@ -12,12 +12,12 @@ from libc.stdlib cimport free, realloc
 
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, dtype
 from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
-from tensorgrad._core.graph cimport accumulator_of, node_name
+from tensorgrad._core.graph cimport accumulator_of, forward_stack, node_name, retain
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.primitives cimport fill, has_shape
 from tensorgrad._core.profiler cimport begin_evaluation, begin_node, end_event, end_events_inside, innermost_event
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, empty, meta_of, release_saved)
+    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, empty, release_saved)
 from tensorgrad._core.view cimport CopySlices, grad_fn_of
 
 cdef extern from "node_map.h":
@@ -300,9 +300,11 @@ cdef class Run:
                 e.grads = NULL
             if grads is not None:
                 event = begin_evaluation(st, node) if st.profiling and e.wanted else -1
+                if e.captured and e.wanted:         # as in PyTorch: what goes on has passed the hooks, what is handed out has not
+                    self.capture(node, grads)
                 if node.hooks is not None or node.is_accumulator:
                     run_prehooks(node, grads)
-                if e.captured:
+                if e.captured and not e.wanted:
                     self.capture(node, grads)
             result = None
             if grads is not None and e.wanted:
@@ -405,10 +407,7 @@ cdef int run_prehooks(NodeBase node, list grads) except -1:
         for output_nr, reference in list(hooks.retains.items()):
             x = reference()
             if x is not None and grads[output_nr] is not None:
-                if meta_of(x).grad is None:
-                    meta_of(x).grad = call1(handle("clone"), grads[output_nr])
-                else:
-                    meta_of(x).grad = call2(op_add, meta_of(x).grad, grads[output_nr])
+                retain(x, <TensorBase>grads[output_nr])
     if hooks.pre is not None:
         for hook in list(hooks.pre.values()):
             replaced = hook(tuple(grads))
@@ -427,7 +426,7 @@ cdef object hooked(object hook, TensorBase grad):
     if replaced is None:
         return grad
     if not isinstance(replaced, TensorBase):
-        raise TypeError(f"expected Tensor, but hook '{_name(hook)}' has returned {type(replaced).__name__}")
+        raise TypeError(f"expected Variable, but hook returned '{type(replaced).__name__}': '{_name(hook)}' must return a Tensor or None")
     new = <TensorBase>replaced
     if new.ndim != grad.ndim or any([new.shape[d] != grad.shape[d] for d in range(grad.ndim)]):
         raise RuntimeError(f"hook '{_name(hook)}' has changed the size of value")
@@ -496,16 +495,17 @@ cdef int check_nan(NodeBase node, list grads) except -1:
 cdef int explain_anomaly(NodeBase node) except -1:
     """Show where in the forward computation a failing node was made."""
     import warnings
-    if node.extra is None or "traceback" not in node.extra:
+    stack = forward_stack(node)
+    if stack is None:
         warnings.warn(f"Error detected in {node_name(node)}. No forward pass information available. Enable detect anomaly during "
                       "forward pass for more information.", stacklevel=1)
         return 0
     warnings.warn(f"Error detected in {node_name(node)}. Traceback of forward call that caused the error:\n"
-                  f"{''.join(node.extra['traceback'])}", stacklevel=1)
-    parent = node.extra.get("parent")
-    if parent is not None and (<NodeBase>parent).extra is not None and "traceback" in (<NodeBase>parent).extra:
+                  f"{''.join(stack)}", stacklevel=1)
+    parent = node.extra["metadata"].get("parent_")
+    if parent is not None and forward_stack(parent) is not None:
         warnings.warn(f"\n\nPrevious calculation was induced by {node_name(parent)}. Traceback of forward call that induced the "
-                      f"previous calculation:\n{''.join((<NodeBase>parent).extra['traceback'])}", stacklevel=1)
+                      f"previous calculation:\n{''.join(forward_stack(parent))}", stacklevel=1)
     return 0
 
 
@@ -643,13 +643,10 @@ cdef int _accumulate_all(inputs, grads, bint create_graph) except -1:
 
 cdef int _accumulate_into(TensorBase x, TensorBase grad) except -1:
     """backward(inputs=...): add to .grad, of a leaf as AccumulateGrad would (its hooks have run already)."""
-    cdef TensorBase old
     if x.flags & RETAINS_GRAD and x.grad_fn is not None:
         return 0        # retained on the way
     if x.grad_fn is None:
         node = accumulator_of(x)
         (<NodeBase>node).runner(node, [grad])
         return 0
-    old = meta_of(x).grad
-    meta_of(x).grad = call1(handle("clone"), grad) if old is None else call2(op_add, old, grad)
-    return 0
+    return retain(x, grad)

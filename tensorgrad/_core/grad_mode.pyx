@@ -8,7 +8,7 @@ from tensorgrad._core.locks import local
 
 cdef extern from *:
     """
-    static __thread tg_thread_state tg_this_thread = {1, 1, 0, 1, 0, 0, -1, NULL, NULL};   /* slow: see profiler.h */
+    static TG_THREAD_LOCAL tg_thread_state tg_this_thread = {1, 1, 0, 1, 0, 0, -1, NULL, NULL};   /* slow: see profiler.h */
     static tg_anomaly_mode tg_anomaly = {0, 1};
     static inline tg_thread_state *tg_thread_state_address(void) { return &tg_this_thread; }
     static inline tg_anomaly_mode *tg_anomaly_address(void) { return &tg_anomaly; }

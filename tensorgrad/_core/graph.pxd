@@ -15,6 +15,8 @@ cdef int save_output(NodeBase node, int i, TensorBase x, int output_nr) except -
 cdef object unpack(NodeBase node, int i)
 cdef NodeBase accumulator_of(TensorBase x)
 cdef object accumulate_grad(NodeBase node, list grads)
+cdef int retain(TensorBase x, TensorBase grad) except -1
 cdef TensorBase read_grad(TensorBase x)
 cdef str node_name(NodeBase node)
+cdef list forward_stack(NodeBase node)
 cdef int remember_dual(TensorBase x) except -1

@@ -1,13 +1,14 @@
 """The graph: nodes as users see them, saved tensors and their checks, accumulation into leaves."""
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
+from libc.stdint cimport int64_t
 
 from tensorgrad._core.grad_mode cimport Level, thread_state
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     CONTIGUOUS, HAS_TANGENT, INFERENCE, REQUIRES_GRAD, SAVED_INPUT, SAVED_NONE, SAVED_OBJECT, SAVED_OUTPUT,
-    SAVED_PACKED, AutogradMeta, NodeHooks, alias, init_node, make_node_type, meta_of, new_node, set_node_type, set_output,
-    size_from, version_of)
+    SAVED_PACKED, AutogradMeta, NodeHooks, Storage, alias, init_node, make_node_type, meta_of, new_node, new_storage,
+    set_node_type, set_output, size_from, version_of)
 
 from tensorgrad._core.hooks import HookDict
 from tensorgrad._core.locks import local
@@ -46,9 +47,16 @@ cdef str node_name(NodeBase node):
     return type(node).__name__
 
 
+cdef list forward_stack(NodeBase node):
+    """Where in the forward computation `node` was made, as anomaly mode has noted it; None where it has not."""
+    if node.extra is None or "metadata" not in node.extra:
+        return None
+    return node.extra["metadata"].get("traceback_")
+
+
 def short_name(NodeBase node):
     """The operator's or Function's name as messages give it: ``Mul`` for MulBackward0."""
-    return node_name(node).rstrip("0123456789").removesuffix("Backward")
+    return node_name(node).rstrip("0123456789").removesuffix("s").removesuffix("Backward")
 
 
 cdef class Node(NodeBase):
@@ -456,7 +464,7 @@ cdef str _version_message(NodeBase node, int i, TensorBase x):
     if x.storage is not None and x.storage.writer != NULL:
         writer = f" {node_name(node)} saved it, and '{(<object>x.storage.writer).__name__}' has written to it since."
     hint = ("Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in question "
-            "was changed in there or anywhere later. Good luck!" if node.extra is not None and "traceback" in node.extra else
+            "was changed in there or anywhere later. Good luck!" if forward_stack(node) is not None else
             "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
             "tensorgrad.autograd.set_detect_anomaly(True, check_nan=False).")
     return ("one of the variables needed for gradient computation has been modified by an inplace operation: "
@@ -501,6 +509,8 @@ cdef TensorBase read_grad(TensorBase x):
         return None
     if meta.grad_is_zero:
         meta.grad_is_zero = False
+        if meta.grad.storage is not None and meta.grad.storage.length < meta.grad.numel * meta.grad.dtype.itemsize:
+            _give_memory(meta.grad, meta.grad.numel * meta.grad.dtype.itemsize)
         before = thread_state().grad
         thread_state().grad = 0
         try:
@@ -510,10 +520,21 @@ cdef TensorBase read_grad(TensorBase x):
     return meta.grad
 
 
+cdef int _give_memory(TensorBase x, int64_t nbytes) except -1:
+    """Exchange the memory of a contiguous tensor that nobody else holds, and whose elements nobody will miss."""
+    cdef Storage s = new_storage(nbytes, x.storage.device)
+    s.version = x.storage.version
+    if x.version != NULL:
+        x.version = &s.version
+    x.storage, x.offset = s, 0
+    return 0
+
+
 def mark_grads_zero(params):
     """Set the gradients of `params` to zero without writing them, where nobody else can see the difference.
 
-    The next accumulation overwrites a marked gradient, and reading ``.grad`` first writes the zeros out.
+    The next accumulation overwrites a marked gradient, and reading ``.grad`` first writes the zeros out. The memory of a
+    large one is given back until then: the forward pass may have use for it.
     """
     cdef TensorBase x
     cdef AutogradMeta meta
@@ -528,6 +549,13 @@ def mark_grads_zero(params):
         # Someone else holds the tensor or its memory: they must see zeros now.
         if Py_REFCNT(<PyObject*>meta.grad) > 1 or meta.grad.storage is None or Py_REFCNT(<PyObject*>meta.grad.storage) > 1:
             read_grad(x)
+        elif meta.grad.flags & CONTIGUOUS and meta.grad.numel >= LARGE_GRAD and meta.grad.storage.owner is None \
+                and (meta.grad.version == NULL or meta.grad.version == &meta.grad.storage.version):
+            _give_memory(meta.grad, 0)
+
+
+cdef enum:
+    LARGE_GRAD = 1 << 14        # elements
 
 
 # Two threads may reach one leaf. The GIL keeps them apart but for kernels that let it go, and Python code of plugins.
@@ -553,10 +581,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_make_leaf_locks)    # whoever held one does not exist there
 
 
-cdef int _lock_leaf(AutogradMeta meta, TensorBase new) noexcept:
+cdef int _lock_leaf(AutogradMeta meta, TensorBase new, bint always) noexcept:
     """Keep other threads from accumulating where `meta` is; the number for `_unlock_leaf`, -1 where no lock is needed."""
     cdef int i
-    if not TG_ALWAYS_LOCKS and new.numel < LOCK_AT and new.storage is not None and new.storage.data != NULL:
+    if not TG_ALWAYS_LOCKS and not always and new.numel < LOCK_AT and new.storage is not None and new.storage.data != NULL:
         return -1
     i = <int>((<size_t><PyObject*>meta >> 6) % N_LOCKS)
     if _leaf_lock_owners[i] == PyThread_get_thread_ident():
@@ -574,6 +602,17 @@ cdef void _unlock_leaf(int i) noexcept:
         PyThread_release_lock(_leaf_locks[i])
 
 
+cdef int retain(TensorBase x, TensorBase grad) except -1:
+    """Add to the gradient that an inner tensor keeps (`retain_grad`): several threads may pass it at once."""
+    cdef AutogradMeta meta = meta_of(x)
+    cdef int lock = _lock_leaf(meta, grad, True)
+    try:
+        meta.grad = call1(op_clone, grad) if meta.grad is None else call2(op_add, meta.grad, grad)
+    finally:
+        _unlock_leaf(lock)
+    return 0
+
+
 cdef object accumulate_grad(NodeBase node, list grads):
     cdef TensorBase x = <TensorBase>node.context
     cdef TensorBase new = grads[0]
@@ -582,7 +621,7 @@ cdef object accumulate_grad(NodeBase node, list grads):
     if new is None:
         return []
     grads[0] = None
-    lock = _lock_leaf(meta, new)
+    lock = _lock_leaf(meta, new, False)
     try:
         _add_to_grad(x, meta, new)
     finally:

@@ -13,13 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "thread_state.h"
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 
-/* ---- data blocks: size classes (four a doubling), a free list each, a bound on what is kept ---- */
+/* ---- data blocks: size classes, a free list each, a bound on what is kept ---- */
 #define TG_ALIGN 64
-#define TG_CLASSES 192
+/* Four classes a doubling, so that a block fits again soon; from 2^TG_LARGE units (64 KiB) on 32, so that little is wasted. */
+#define TG_LARGE 10
+#define TG_CLASSES (4 * TG_LARGE + 32 * 44)
 
 typedef struct { void *head; } tg_free_list;
 typedef struct {
@@ -38,13 +41,23 @@ static inline void tg_unlock_blocks(void) { __atomic_clear(&tg_block_lock, __ATO
 static inline int tg_size_class(int64_t nbytes, int64_t *rounded) {
     if (nbytes <= TG_ALIGN) { *rounded = TG_ALIGN; return 0; }
     uint64_t n = (uint64_t)(nbytes - 1) / TG_ALIGN + 1;          /* in units of the alignment */
-    int top = 63 - __builtin_clzll(n);
-    int shift = top > 2 ? top - 2 : 0;
+    int top = 63 - __builtin_clzll(n), bits = top < TG_LARGE ? 2 : 5;
+    int shift = top > bits ? top - bits : 0;
     uint64_t step = (uint64_t)1 << shift, units = (n + step - 1) & ~(step - 1);
     *rounded = (int64_t)(units * TG_ALIGN);
     top = 63 - __builtin_clzll(units);
+    if (top >= TG_LARGE) return 4 * TG_LARGE + 32 * (top - TG_LARGE) + (int)((units >> (top - 5)) & 31);
     shift = top > 2 ? top - 2 : 0;
     return top * 4 + (int)((units >> shift) & 3);
+}
+
+/* The size of a class, in units of the alignment. */
+static inline int64_t tg_class_units(int c) {
+    if (c >= 4 * TG_LARGE) {
+        c -= 4 * TG_LARGE;
+        return (int64_t)(32 + (c & 31)) << (c / 32 + TG_LARGE - 5);
+    }
+    return c < 8 ? (c > 5 ? c - 4 : 1) : (int64_t)(4 + (c & 3)) << (c / 4 - 2);
 }
 
 /* A child of fork() must not inherit a lock that a thread it does not have was holding. */
@@ -55,7 +68,7 @@ static void tg_blocks_watch_fork(void) { pthread_atfork(tg_lock_blocks, tg_unloc
 static void *tg_blocks_evict(int64_t keep) {
     void *chain = NULL;
     for (int c = TG_CLASSES - 1; c >= 0 && tg_memory.cached > keep; c--) {
-        const int64_t units = c < 8 ? (c > 5 ? c - 4 : 1) : (int64_t)(4 + (c & 3)) << (c / 4 - 2); /* tg_size_class's inverse */
+        const int64_t units = tg_class_units(c);
         while (tg_blocks[c].head != NULL && tg_memory.cached > keep) {
             void *block = tg_blocks[c].head;
             tg_blocks[c].head = *(void **)block;
@@ -200,7 +213,7 @@ static inline void tg_pool_free(tg_pool *pool, void *p) {
 
 typedef struct { PyObject *object; destructor dealloc; } tg_corpse;
 typedef struct { tg_corpse *items; Py_ssize_t count, size; int depth; } tg_worklist;
-static __thread tg_worklist tg_dying;
+static TG_THREAD_LOCAL tg_worklist tg_dying;
 
 /* Run `dealloc` on `o` now, or, deep inside other deallocations, when they have returned. */
 static inline void tg_bury(PyObject *o, destructor dealloc) {

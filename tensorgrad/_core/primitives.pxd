@@ -5,6 +5,10 @@ from libc.stdint cimport int64_t, uint64_t
 from tensorgrad._core.device cimport tg_array, tg_kernel
 from tensorgrad._core.types cimport TensorBase
 
+cdef enum:      # elements; below, another thread would not get far
+    RELEASE_GIL_AT = 1 << 15
+    SORT_WITHOUT_GIL_AT = 1 << 10       # for what takes longer with an element: sorts and random draws
+
 cdef enum ReduceOp:
     REDUCE_SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY, REDUCE_ALL
 

@@ -29,10 +29,6 @@ cdef extern from "array.h" nogil:
     float tg_bf16_to_float(uint16_t h)
     uint16_t tg_float_to_bf16(float f)
 
-cdef enum:
-    RELEASE_GIL_AT = 1 << 15     # elements; below, another thread would not get far
-
-
 cdef class DeviceArray:
     """What a plugin's kernel sees of a tensor.
 
@@ -599,13 +595,16 @@ cdef int sort(TensorBase values, TensorBase indices, TensorBase x, int dim, bint
     describe(values, &v)
     describe(indices, &i)
     describe(x, &a)
-    hold(values, &v, &held[0])
-    hold(indices, &i, &held[1])
-    hold(x, &a, &held[2])
-    with nogil:
+    if x.numel >= SORT_WITHOUT_GIL_AT:
+        hold(values, &v, &held[0])
+        hold(indices, &i, &held[1])
+        hold(x, &a, &held[2])
+        with nogil:
+            status = table.sort(&v, &i, &a, dim, descending, stable)
+        let_go(held, 3)
+    else:
         status = table.sort(&v, &i, &a, dim, descending, stable)
-    let_go(held, 3)
-    return check(status, "sort", x)
+    return check(status, "sort", x) if status != TG_OK else 0
 
 
 cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str name) except -1:
@@ -618,7 +617,7 @@ cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str nam
             return 0
         found = call_plugin(x, "gather", name, (as_device_array(out), as_device_array(x), dim, as_device_array(index)))
         if found is not None:
-            raise IndexError(_bad_index(name, found, dim, x.shape[dim]))
+            raise _bad_index(name, found, dim, x.shape[dim])
         return 0
     describe(out, &o)
     describe(x, &a)
@@ -634,7 +633,7 @@ cdef int gather(TensorBase out, TensorBase x, int dim, TensorBase index, str nam
     else:
         status = table.gather(&o, &a, dim, &i, &bad)
     if status == TG_BAD_INDEX:
-        raise IndexError(_bad_index(name, bad, dim, x.shape[dim]))
+        raise _bad_index(name, bad, dim, x.shape[dim])
     return check(status, name, x)
 
 
@@ -649,7 +648,7 @@ cdef int scatter(TensorBase out, int dim, TensorBase index, TensorBase src, int 
         found = call_plugin(out, "scatter", name, (("set", "add", "mul", "max", "min")[mode], as_device_array(out), dim,
                                                    as_device_array(index), as_device_array(src)))
         if found is not None:
-            raise IndexError(_bad_index(name, found, dim, out.shape[dim]))
+            raise _bad_index(name, found, dim, out.shape[dim])
         return 0
     describe(out, &o)
     describe(index, &i)
@@ -665,14 +664,21 @@ cdef int scatter(TensorBase out, int dim, TensorBase index, TensorBase src, int 
     else:
         status = table.scatter(&o, dim, &i, &s, mode, &bad)
     if status == TG_BAD_INDEX:
-        raise IndexError(_bad_index(name, bad, dim, out.shape[dim]))
+        raise _bad_index(name, bad, dim, out.shape[dim])
     return check(status, name, out)
 
 
-cdef str _bad_index(str name, int64_t bad, int dim, int64_t size):
+class IndexOutOfRangeError(IndexError, RuntimeError):
+    """An index that a tensor does not have. PyTorch raises an IndexError from some operators, a RuntimeError from others."""
+
+
+cdef object _bad_index(str name, int64_t bad, int dim, int64_t size):
+    wrong = f"index {bad} is out of bounds for dimension {dim} with size {size}"
     if name == "index":
-        return f"index {bad} is out of bounds for dimension {dim} with size {size}"
-    return f"index {bad} is out of bounds for dimension {dim} with size {size} in {name}()"
+        return IndexError(wrong)
+    if name == "index_select":
+        return IndexError(f"index out of range in self: {wrong} in index_select()")
+    return IndexOutOfRangeError(f"{wrong} in {name}()")
 
 
 cdef int matmul(TensorBase out, TensorBase a, TensorBase b, double beta) except -1:
@@ -716,11 +722,14 @@ cdef int random(int kind, TensorBase out, uint64_t seed, uint64_t offset, double
                 _random_names[kind], as_device_array(out), seed, offset, lo if kind == 2 else p0, range if kind == 2 else p1))
         return 0
     describe(out, &o)
-    hold(out, &o, &held[0])
-    with nogil:
+    if out.numel >= SORT_WITHOUT_GIL_AT:
+        hold(out, &o, &held[0])
+        with nogil:
+            status = table.random(kind, &o, seed, offset, p0, p1, lo, range)
+        let_go(held, 1)
+    else:
         status = table.random(kind, &o, seed, offset, p0, p1, lo, range)
-    let_go(held, 1)
-    return check(status, _random_names[kind], out)
+    return check(status, _random_names[kind], out) if status != TG_OK else 0
 
 
 cdef int randperm(TensorBase out, uint64_t seed, uint64_t offset) except -1:

@@ -92,8 +92,7 @@ cdef remember_stack(NodeBase node):
     import traceback
     if node.extra is None:
         node.extra = {}
-    node.extra["traceback"] = traceback.format_stack()
-    node.extra["parent"] = current_node()
+    node.extra.setdefault("metadata", {}).update(traceback_=traceback.format_stack(), parent_=current_node())
 
 
 cdef int finish_record(Overload o, NodeBase node, object result) except -1:

@@ -21,6 +21,7 @@ from tensorgrad._core.types cimport TensorBase
 
 import numbers
 import operator
+import sys
 
 cdef extern from "Python.h":
     PyObject* PyTuple_GET_ITEM(object t, Py_ssize_t i)
@@ -62,6 +63,7 @@ cdef Param _parse_param(str text, bint keyword_only):
     cdef str head, default
     head, has_default, default = text.partition("=")
     p.type_name, p.name = head.split()
+    p.name = sys.intern(p.name)
     p.optional = "?" in p.type_name
     p.type = _types[p.type_name.rstrip("?!")]
     p.has_default = bool(has_default)
@@ -167,19 +169,20 @@ cdef inline bint _fits(int t, object x) noexcept:
     return t == P_ANY
 
 
-cdef inline object _converted(Signature s, int i, object x, PyObject** slots):
-    if s.takes_none[i] if x is None else _fits(s.types[i], x):
-        return x
-    return _convert_or_release(s, i, x, slots)
+cdef inline bint _put(Signature s, int i, PyObject* x, Slots* slots) except -1:
+    """Fill slot `i`: with `x` itself, borrowed from the caller, or with what it is converted to; False if it does not fit."""
+    if s.takes_none[i] if <object>x is None else _fits(s.types[i], <object>x):
+        slots.values[i] = x
+        return True
+    return _put_converted(s, i, <object>x, slots)
 
 
-cdef object _convert_or_release(Signature s, int i, object x, PyObject** slots):
-    """A conversion may run the user's code, which may raise: then nobody else would release the slots."""
-    try:
-        return convert(<Param>s.params[i], x)
-    except BaseException:
-        release(slots, s.n_params)
-        raise
+cdef bint _put_converted(Signature s, int i, object x, Slots* slots) except -1:
+    converted = convert(<Param>s.params[i], x)
+    if converted is NotImplemented:
+        return False
+    own(slots, i, converted)
+    return True
 
 
 cdef object _ints(object x):
@@ -187,6 +190,10 @@ cdef object _ints(object x):
     if type(x) is tuple and _all_exact_ints(x):
         return x
     if isinstance(x, (tuple, list)):
+        if type(x) is list:
+            x = tuple(<list>x)
+            if _all_exact_ints(x):
+                return x
         for item in x:
             if type(item) is not int and not _is_int(item):
                 return NotImplemented
@@ -216,6 +223,8 @@ cdef object convert(Param p, object x):
             return x
         return bool(x) if type(x).__name__ in ("bool_", "bool") else NotImplemented
     if t == P_DIMS or t == P_SIZE:
+        if type(x) is int:
+            return (x,)
         if _is_int(x):
             return (operator.index(x),)
         return _ints(x)
@@ -231,7 +240,13 @@ cdef object convert(Param p, object x):
             return tuple(x)
         return NotImplemented
     if t == P_INDICES:
-        return tuple(x) if isinstance(x, (tuple, list)) else NotImplemented
+        if not isinstance(x, (tuple, list)):
+            return NotImplemented
+        x = tuple(x)
+        for item in x:
+            if item is not None and not isinstance(item, TensorBase):
+                return NotImplemented
+        return x
     if t == P_DTYPE:
         if type(x) is dtype or x is float or x is int or x is bool or x is complex:
             return as_dtype(x)
@@ -246,13 +261,24 @@ cdef object convert(Param p, object x):
     return x if hasattr(x, "initial_seed") else NotImplemented     # P_GENERATOR
 
 
-cdef void release(PyObject** slots, int n) noexcept:
-    cdef int i
-    cdef PyObject* x
-    for i in range(n):
-        x = slots[i]
-        slots[i] = NULL
-        Py_XDECREF(x)
+cdef void own(Slots* slots, int i, object x) noexcept:
+    """Put a reference of the slots' own in the place of what is there."""
+    cdef PyObject* before = slots.values[i] if slots.owned >> i & 1 else NULL
+    Py_INCREF(x)
+    slots.values[i] = <PyObject*>x
+    slots.owned |= <uint32_t>1 << i
+    Py_XDECREF(before)
+
+
+cdef void release_owned(Slots* slots) noexcept:
+    cdef uint32_t owned = slots.owned
+    cdef int i = 0
+    slots.owned = 0
+    while owned:
+        if owned & 1:
+            Py_XDECREF(slots.values[i])
+        owned >>= 1
+        i += 1
 
 
 cdef tuple _tuple_of(PyObject* const* items, Py_ssize_t n):
@@ -285,14 +311,16 @@ cdef class Signature:
             parts.append(f"{p.type_name.rstrip('?!')} {shown}" + (f" = {p.default}" if p.has_default else ""))
         return "(" + ", ".join(parts) + ")"
 
-    cdef int parse(self, PyObject* const* args, Py_ssize_t nargs, object kwnames, PyObject** slots, bint explain) except -1:
-        """Fill `slots` (owned references) from a vectorcall; 1 when the arguments fit, else 0 or, to `explain`, TypeError."""
+    cdef int parse(self, PyObject* const* args, Py_ssize_t nargs, object kwnames, Slots* slots, bint explain) except -1:
+        """Fill `slots` from a vectorcall, whose caller holds the arguments meanwhile; 1 when they fit, else 0 or, to `explain`,
+        TypeError. Whatever happens, the caller calls `release` afterwards."""
         cdef int i, used, n = self.n_params
         cdef Py_ssize_t k
-        cdef object x, converted
+        cdef object converted
         cdef bint loose = False
+        slots.owned = 0
         for i in range(n):
-            slots[i] = NULL
+            slots.values[i] = NULL
         used = <int>nargs
         if self.loose_tensors and nargs and isinstance(<object>args[0], TensorBase):
             converted = convert(<Param>self.params[0], tuple([<object>args[k] for k in range(nargs)]))
@@ -300,9 +328,7 @@ cdef class Signature:
                 if explain:
                     raise TypeError(f"{self.name}(): {_position(self, 0)} must be tuple of Tensors")
                 return 0
-            Py_INCREF(converted)
-            slots[0] = <PyObject*>converted
-            used = 0
+            own(slots, 0, converted)
             return self.finish(args, nargs, kwnames, slots, explain)
         if nargs > self.n_positional or (self.varargs >= 0 and not self.loose_tensors and nargs == self.varargs + 1):
             # view(2, 3): loose ints take the place of a tuple
@@ -323,67 +349,62 @@ cdef class Signature:
                     raise TypeError(f"{self.name}(): {_position(self, self.varargs)} must be tuple of ints, but found element "
                                     "of another type")
                 return 0
-            Py_INCREF(converted)
-            slots[self.varargs] = <PyObject*>converted
+            own(slots, self.varargs, converted)
             used = self.varargs
         for i in range(used):
-            x = <object>args[i]
-            converted = _converted(self, i, x, slots)
-            if converted is NotImplemented:
-                release(slots, n)
+            if not _put(self, i, args[i], slots):
                 if explain:
                     raise TypeError(f"{self.name}(): {_position(self, i)} must be "
-                                    f"{_spoken[(<Param>self.params[i]).type]}, not {type(x).__name__}")
+                                    f"{_spoken[(<Param>self.params[i]).type]}, not {type(<object>args[i]).__name__}")
                 return 0
-            Py_INCREF(converted)
-            slots[i] = <PyObject*>converted
         return self.finish(args, nargs, kwnames, slots, explain)
 
-    cdef int finish(self, PyObject* const* args, Py_ssize_t nargs, object kwnames, PyObject** slots, bint explain) except -1:
+    cdef int finish(self, PyObject* const* args, Py_ssize_t nargs, object kwnames, Slots* slots, bint explain) except -1:
         """The second half of `parse`: keywords, then defaults."""
         cdef int i, n = self.n_params
         cdef Py_ssize_t k
         cdef Param p
         if kwnames is not None:
             for k in range(PyTuple_GET_SIZE(kwnames)):
-                if not self.parse_keyword(<str><object>PyTuple_GET_ITEM(kwnames, k), <object>args[nargs + k], slots, explain):
-                    release(slots, n)
+                if not self.parse_keyword(<str><object>PyTuple_GET_ITEM(kwnames, k), args[nargs + k], slots, explain):
                     return 0
         for i in range(n):
-            if slots[i] == NULL:
+            if slots.values[i] == NULL:
                 if self.defaults[i] == NULL:
-                    release(slots, n)
                     if explain:
                         p = <Param>self.params[i]
                         shown = "input" if p.name == "self" else p.name
                         raise TypeError(f"{self.name}() missing 1 required positional arguments: \"{shown}\"")
                     return 0
-                Py_INCREF(<object>self.defaults[i])
-                slots[i] = self.defaults[i]
+                slots.values[i] = self.defaults[i]
         return 1
 
-    cdef int parse_keyword(self, str name, object x, PyObject** slots, bint explain) except -1:
+    cdef int parse_keyword(self, str name, PyObject* x, Slots* slots, bint explain) except -1:
+        cdef int i = self.position(name)
+        if i < 0 and name in _aliases:
+            i = self.position(<str>_aliases[name])
+        if i < 0:
+            if explain:
+                raise TypeError(f"{self.name}() got an unexpected keyword argument '{name}'")
+            return False
+        if slots.values[i] != NULL:
+            if explain:
+                raise TypeError(f"{self.name}() got multiple values for argument '{name}'")
+            return False
+        if not _put(self, i, x, slots):
+            if explain:
+                raise TypeError(f"{self.name}(): argument '{name}' must be {_spoken[(<Param>self.params[i]).type]}, not "
+                                f"{type(<object>x).__name__}")
+            return False
+        return True
+
+    cdef int position(self, str name) except -2:
+        """Where the parameter of that name is, or -1."""
         cdef int i
-        cdef Param p
-        for wanted in (name, _aliases.get(name)):
-            for i in range(self.n_params):
-                p = <Param>self.params[i]
-                if p.name is wanted or p.name == wanted:
-                    if slots[i] != NULL:
-                        if not explain:
-                            return False
-                        release(slots, self.n_params)
-                        raise TypeError(f"{self.name}() got multiple values for argument '{name}'")
-                    converted = _converted(self, i, x, slots)
-                    if converted is NotImplemented:
-                        if not explain:
-                            return False
-                        release(slots, self.n_params)
-                        raise TypeError(f"{self.name}(): argument '{name}' must be {_spoken[p.type]}, not {type(x).__name__}")
-                    Py_INCREF(converted)
-                    slots[i] = <PyObject*>converted
-                    return True
-        if explain:
-            release(slots, self.n_params)
-            raise TypeError(f"{self.name}() got an unexpected keyword argument '{name}'")
-        return False
+        for i in range(self.n_params):      # names are interned, as a rule
+            if (<Param>self.params[i]).name is name:
+                return i
+        for i in range(self.n_params):
+            if (<Param>self.params[i]).name == name:
+                return i
+        return -1

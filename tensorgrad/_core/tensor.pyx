@@ -22,6 +22,7 @@ from tensorgrad._core.view cimport grad_fn_of
 from tensorgrad._core.elementwise import result_type
 from tensorgrad._core.graph import retain_output, tensor_prehooks, type_name
 from tensorgrad._core.hooks import HookDict
+from tensorgrad._core.layout import lies_in_order
 from tensorgrad._core.size import Size
 from tensorgrad._core.transforms import transform_info
 
@@ -82,6 +83,22 @@ cdef object _binary(Operator op, Operator reflected, object a, object b):
 cdef object _number_dtype(object a, TensorBase b):
     """The dtype of a Python number that stands before a tensor: no more than the number's own kind demands."""
     return result_type(b, a)
+
+
+cdef object _one_number(object x):
+    if (<TensorBase>x).numel != 1:
+        raise ValueError("only one element tensors can be converted to Python scalars")
+    return x.item()
+
+
+cdef object _real_number(object x, str wanted):
+    """The only element; a complex one must be real."""
+    value = _one_number(x)
+    if isinstance(value, complex):
+        if value.imag != 0:
+            raise RuntimeError(f"value cannot be converted to type {wanted} without overflow: {value} has an imaginary part")
+        return value.real
+    return value
 
 
 cdef class Tensor(TensorBase):
@@ -178,7 +195,9 @@ cdef class Tensor(TensorBase):
         return (<TensorBase>self).numel * (<TensorBase>self).dtype.itemsize
 
     def is_contiguous(self, memory_format=None):
-        """Whether the elements lie in memory in the order of the indices, without gaps."""
+        """Whether the elements lie in memory in the order of the indices (or of another `memory_format`), without gaps."""
+        if memory_format is not None and memory_format.ndim is not None:
+            return lies_in_order(memory_format, tuple(self.size()), self.stride())
         return ((<TensorBase>self).flags & CONTIGUOUS) != 0
 
     def is_floating_point(self):
@@ -266,7 +285,7 @@ cdef class Tensor(TensorBase):
         if x.flags & INFERENCE and not thread_state().inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         if x.dtype.category < CAT_FLOAT:
-            raise RuntimeError(f"only Tensors of floating point and complex dtype can require gradients (this one is {x.dtype})")
+            raise RuntimeError(f"only Tensors of floating point dtype can require gradients, or of complex dtype (this one is {x.dtype})")
         x.flags |= REQUIRES_GRAD
         return self
 
@@ -526,13 +545,13 @@ cdef class Tensor(TensorBase):
         return bool(self.item())
 
     def __float__(self):
-        return float(self.item())
+        return float(_real_number(self, "double"))
 
     def __int__(self):
-        return int(self.item())
+        return int(_real_number(self, "int64_t"))
 
     def __complex__(self):
-        return complex(self.item())
+        return complex(_one_number(self))
 
     def __index__(self):
         cdef TensorBase x = self

@@ -2,6 +2,13 @@
 #ifndef TG_THREAD_STATE_H
 #define TG_THREAD_STATE_H
 
+/* Read at a fixed distance from the thread's pointer, without a call; for a few bytes, of which the loader keeps a reserve. */
+#if defined(__GLIBC__) && defined(__x86_64__)
+#define TG_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+#else
+#define TG_THREAD_LOCAL __thread
+#endif
+
 typedef struct {
     int grad;          /* is recording on? */
     int forward_grad;  /* are tangents propagated? */

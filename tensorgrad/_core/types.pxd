@@ -68,7 +68,9 @@ cdef class AutogradMeta:
 cdef class ViewStep:
     """How a view was made: the operator, its arguments after the tensor, the number of the output, and the steps before."""
     cdef object op
-    cdef tuple args
+    cdef object first, second, third    # the arguments, if there are no more
+    cdef tuple rest                     # those after the third
+    cdef int n_args
     cdef int output             # -1 where the operator has one output
     cdef ViewStep before
 
@@ -154,6 +156,8 @@ cdef TensorBase new_tensor(Storage storage, DType dtype, int ndim, const int64_t
                            int64_t offset)
 cdef TensorBase empty(int ndim, const int64_t* shape, DType dtype, Device device)
 cdef TensorBase alias(TensorBase x)
+cdef inline char* memory(TensorBase x) noexcept:
+    return x.storage.data + x.offset * <int64_t>x.dtype.itemsize
 cdef void set_geometry(TensorBase x, int ndim, const int64_t* shape, const int64_t* strides) except *
 cdef AutogradMeta meta_of(TensorBase x)
 cdef Device device_of(TensorBase x)
@@ -167,6 +171,7 @@ cdef tuple int_tuple(int n, const int64_t* values)
 cdef void set_tensor_type(object tensor_type, object size_type)
 cdef void set_node_type(object node_type)
 cdef object tensor_type
+cdef object named_pair(object kind, object first, object second)
 cdef object size_from(int ndim, const int64_t* dims)
 
 cdef NodeBase init_node(NodeBase node, object op, int n_edges, int n_outputs, int n_saved)

@@ -610,6 +610,16 @@ cdef object size_from(int ndim, const int64_t* dims):
     return result
 
 
+cdef object named_pair(object kind, object first, object second):
+    """One of `return_types` that holds two tensors."""
+    cdef object result = tg_alloc_items(<PyObject*>kind, 2)
+    Py_INCREF(first)
+    PyTuple_SET_ITEM(result, 0, first)
+    Py_INCREF(second)
+    PyTuple_SET_ITEM(result, 1, second)
+    return result
+
+
 cdef tuple shape_tuple(TensorBase x):
     return int_tuple(x.ndim, x.shape)
 

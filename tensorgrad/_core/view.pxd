@@ -1,11 +1,13 @@
 """Views, version families, and what an in-place write does to history."""
+from cpython.object cimport PyObject
+
 from tensorgrad._core.graph cimport Node
 from tensorgrad._core.types cimport NodeBase, TensorBase, ViewStep
 
 cdef class CopySlices(Node):
     pass
 
-cdef void mark_view(TensorBase out, TensorBase source, object op, tuple args, int output, int creation)
+cdef void mark_view(TensorBase out, TensorBase source, object op, PyObject** args, int n, int output, int creation)
 cdef NodeBase grad_fn_of(TensorBase x)
 cdef int refresh_view(TensorBase x) except -1
 cdef int gradient_edge(TensorBase x, NodeBase node, int i) except -1

@@ -5,6 +5,7 @@ from there to itself. Writing to a view is recorded on the base, as a CopySlices
 the written operator's derivative to the view's part of the gradient; every other view of the base
 finds its history anew, by replaying its chain, when it is next asked for it.
 """
+from cpython.object cimport PyObject
 
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.graph cimport accumulator_of, remember_dual
@@ -28,11 +29,19 @@ cdef class CopySlices(Node):
 set_node_type(CopySlices)
 
 
-cdef void mark_view(TensorBase out, TensorBase source, object op, tuple args, int output, int creation):
+cdef void mark_view(TensorBase out, TensorBase source, object op, PyObject** args, int n, int output, int creation):
     """`out` is what `op(source, *args)` gave (as its output number `output`, if that is not negative)."""
     cdef AutogradMeta meta = source.meta
     cdef ViewStep step = ViewStep.__new__(ViewStep)
-    step.op, step.args, step.output = op, args, output
+    step.op, step.n_args, step.output = op, n, output
+    if n > 0:
+        step.first = <object>args[0]
+    if n > 1:
+        step.second = <object>args[1]
+    if n > 2:
+        step.third = <object>args[2]
+    if n > 3:
+        step.rest = tuple([<object>args[i] for i in range(3, n)])
     if source.flags & IS_VIEW:
         step.before = source.step
         out.base = source.base
@@ -49,6 +58,11 @@ cdef void mark_view(TensorBase out, TensorBase source, object op, tuple args, in
     out.flags |= IS_VIEW
 
 
+cdef tuple _arguments(ViewStep step):
+    cdef tuple args = (step.first, step.second, step.third)[:min(step.n_args, 3)]
+    return args if step.n_args <= 3 else args + step.rest
+
+
 cdef object replay(ViewStep step, object base):
     """Apply a chain of view operators to `base`."""
     steps = []
@@ -56,7 +70,7 @@ cdef object replay(ViewStep step, object base):
         steps.append(step)
         step = step.before
     for step in reversed(steps):
-        base = step.op(base, *step.args)
+        base = step.op(base, *_arguments(step))
         if step.output >= 0:
             base = base[step.output]
     return base
@@ -83,7 +97,7 @@ cdef int refresh_view(TensorBase x) except -1:
         if x.creation_meta != VIEW_DEFAULT:      # its chain is not all of its history
             if not thread_state().grad:
                 return 0
-            _refuse_write(x, "its base or another view of its base has been modified inplace")
+            _refuse_write(x, "its base or another view of its base has been modified inplace", "")
         before, before_depth = thread_state().grad, thread_state().depth
         thread_state().grad = 1
         thread_state().depth = level_of(x)
@@ -127,7 +141,7 @@ cdef int check_inplace(TensorBase x, object op, bint records) except -1:
             f"tensor before doing inplace update ('{op.__name__}').")
     if x.flags & IS_VIEW and thread_state().grad:
         if x.creation_meta != VIEW_DEFAULT and (records or (x.flags | x.base.flags) & REQUIRES_GRAD):
-            _refuse_write(x, f"is being modified inplace ('{op.__name__}')")
+            _refuse_write(x, "is being modified inplace", f" ('{op.__name__}' would write to it)")
         refresh_view(x)
         if x.base.flags & REQUIRES_GRAD and x.base.grad_fn is None:
             raise RuntimeError(
@@ -136,26 +150,26 @@ cdef int check_inplace(TensorBase x, object op, bint records) except -1:
                 "to a clone")
     if x.flags & REQUIRES_GRAD and x.grad_fn is None and thread_state().grad:
         raise RuntimeError(
-            "a leaf Variable that requires grad is being used in an in-place operation. "
+            f"{'a view of ' if x.flags & IS_VIEW else ''}a leaf Variable that requires grad is being used in an in-place operation. "
             f"'{op.__name__}' would overwrite a leaf of shape {[x.shape[d] for d in range(x.ndim)]} whose gradient is wanted: "
             "write under tensorgrad.no_grad(), or to a clone")
     return 0
 
 
-cdef int _refuse_write(TensorBase x, str written) except -1:
+cdef int _refuse_write(TensorBase x, str written, str by) except -1:
     """Say why history cannot account for a write to a view, or to the memory that it shows."""
     cdef str who = f"Output {x.output_nr} of {short_name(x.grad_fn)} is a view" if x.grad_fn is not None else "A view"
     if x.creation_meta == VIEW_MULTI_OUTPUT:
         raise RuntimeError(
             f"{who} and {written}. This view is the output of a function that returns multiple views. Such functions do not "
             "allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
-            .replace("A view and", "A view"))
+            .replace("A view and", "A view") + by)
     if x.creation_meta == VIEW_CUSTOM_FUNCTION:
         raise RuntimeError(
             f"{who} and {written}. This view was created inside a custom Function (or because an input was returned as-is) and "
             "the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, "
             "leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom "
-            "Function.")
+            f"Function.{by}")
     if x.creation_meta == VIEW_NO_GRAD:
         mode, block = "no_grad mode", "with grad mode enabled"
     else:
@@ -164,7 +178,7 @@ cdef int _refuse_write(TensorBase x, str written) except -1:
         f"A view was created in {mode} and {written} {block}. Given that this use case is ambiguous and error-prone, it is "
         "forbidden. You can clarify your code by moving both the view and the inplace either both inside the "
         f"{mode.replace(' mode', '').replace('inference', 'inference_mode')} block (if you don't want the inplace to be tracked) "
-        "or both outside (if you want the inplace to be tracked).")
+        f"or both outside (if you want the inplace to be tracked).{by}")
 
 
 cdef int rebase_history(TensorBase x, NodeBase node, int output_nr) except -1:

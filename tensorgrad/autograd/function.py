@@ -91,6 +91,12 @@ class Function:
             stacklevel=2,
         )
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
+            f"function with static forward method: call {type(self).__name__}.apply(...) on the class."
+        )
+
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from ``(ctx, *args)``, or from ``args`` where there is a `setup_context`."""
@@ -131,6 +137,14 @@ class Function:
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward and record this call.
 
+        Parameters
+        ----------
+        *args
+            Handed on to forward; backward returns a gradient for each.
+        **kwargs
+            Handed on to forward too, as constants: tensors among them get no gradient. Where there is a
+            `setup_context`, they take their places among `args` instead.
+
         Raises
         ------
         RuntimeError
@@ -143,9 +157,8 @@ class Function:
                     "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, "
                     f"...), it must override the setup_context staticmethod ({cls.__name__} does not)."
                 )
-            if kwargs:
-                raise TypeError(f"{cls.__name__}.apply() takes no keyword arguments")
-            return apply_function(cls, cls._backward_cls, args, cls.forward, None)
+            forward = functools.partial(cls.forward, **kwargs) if kwargs else cls.forward
+            return apply_function(cls, cls._backward_cls, args, forward, None)
         return _apply_at(cls, _bind(cls.forward, args, kwargs), depth)
 
     @classmethod

@@ -149,6 +149,10 @@ class _Mode:
     def _copy(self) -> _Mode:
         return type(self)()
 
+    def clone(self) -> Any:
+        """Another manager of the same mode."""
+        return self._copy()
+
     def __enter__(self) -> None:
         self._before.append(self._switch())
 
@@ -269,6 +273,9 @@ class set_grad_enabled(_Mode):
         before = self._prior.pop() if self._prior else is_grad_enabled()
         set_grad(self.mode)
         return before
+
+    def _copy(self) -> _Mode:
+        return type(self)(self.mode)
 
     def __call__(self, func: _F) -> _F:
         if self._prior:

@@ -1,6 +1,6 @@
 """Transforms of functions, which nest: vmap, grad, vjp, jvp and what is made of them."""
 
-from tensorgrad.func._functional_call import functional_call
+from tensorgrad.func._functional_call import functional_call, stack_module_state
 from tensorgrad.func._jacobians import hessian, jacfwd, jacrev
 from tensorgrad.func._transforms import grad, grad_and_value, jvp, linearize, vjp
 from tensorgrad.func._vmap import vmap
@@ -14,6 +14,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "stack_module_state",
     "vjp",
     "vmap",
 ]

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from tensorgrad._core.operator import all_operators
 from tensorgrad._core.tensor import Tensor
+
+_stack = all_operators()["stack"]
 
 
 def _merged(dicts: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -118,3 +121,61 @@ def functional_call(
     arguments = () if args is None else args if isinstance(args, tuple) else (args,)
     with _exchanged(module, {name: value for name, value in values.items() if name in named}):
         return module(*arguments, **(kwargs or {}))
+
+
+def _stacked(tensors: Sequence[Tensor], name: str) -> Tensor:
+    """One tensor of all, a leaf of its own."""
+    wanting = [x.requires_grad for x in tensors]
+    if any(wanting) and not all(wanting):
+        raise RuntimeError(f"Expected {name} from each model to have the same .requires_grad")
+    result: Tensor = _stack(tuple(tensors)).detach()
+    return result.requires_grad_() if all(wanting) else result
+
+
+def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The parameters and the buffers of modules of one class, each stacked, for `vmap` to run them as an ensemble.
+
+    Parameters
+    ----------
+    models : sequence of Module
+        Of one class and one mode (training or not).
+
+    Returns
+    -------
+    params, buffers : dict of Tensor
+        By the names of ``named_parameters()`` and ``named_buffers()``, with a new first dimension for the modules. They
+        are leaves, apart from the modules' own tensors.
+
+    Raises
+    ------
+    RuntimeError
+        For no module, or for modules that differ in class, mode, names or ``requires_grad``.
+
+    Examples
+    --------
+    >>> import tensorgrad, tensorgrad_nn as nn
+    >>> models = [nn.Linear(3, 2) for _ in range(4)]
+    >>> params, buffers = tensorgrad.func.stack_module_state(models)
+    >>> params["weight"].shape
+    tensorgrad.Size([4, 2, 3])
+    >>> def call(params, buffers, x):
+    ...     return tensorgrad.func.functional_call(models[0], (params, buffers), x)
+    >>> tensorgrad.func.vmap(call, in_dims=(0, 0, None))(params, buffers, tensorgrad.ones(3)).shape
+    tensorgrad.Size([4, 2])
+    """
+    if not len(models):
+        raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
+    if len({bool(model.training) for model in models}) > 1:
+        raise RuntimeError("stack_module_state: Expected all models to have the same training/eval mode.")
+    if len({type(model) for model in models}) > 1:
+        raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
+    stacked: list[dict[str, Tensor]] = []
+    for method in ("named_parameters", "named_buffers"):
+        tables = [dict(getattr(model, method)()) for model in models]
+        if any(table.keys() != tables[0].keys() for table in tables):
+            raise RuntimeError(
+                "stack_module_state: Expected all models to have the same parameters and buffers, but their names "
+                "differ"
+            )
+        stacked.append({name: _stacked([table[name] for table in tables], name) for name in tables[0]})
+    return stacked[0], stacked[1]

@@ -308,6 +308,8 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
         raise RuntimeError(f"{name}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
     flat, spec = flatten(primals)
     flat_tangents, tangents_spec = flatten(tangents)
+    if not flat:
+        raise RuntimeError(f"{name}: Expected primals to contain at least one Tensor.")
     if spec != tangents_spec:
         raise RuntimeError(
             f"{name}: Expected primals and tangents to have the same python structure. For example, if primals "

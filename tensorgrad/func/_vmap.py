@@ -124,6 +124,11 @@ def _call_batched(
             f"structure of `outputs`. out_dims has structure {flatten(out_dims)[1]} but outputs has structure "
             f"{out_spec}."
         )
+    if any(dim is not None and (isinstance(dim, bool) or not isinstance(dim, int)) for dim in found):
+        raise ValueError(
+            f"vmap({_name(func)}, ..., out_dims={out_dims}): `out_dims` must be an int, None or a python collection of "
+            "ints representing where in the outputs the vmapped dimension should appear."
+        )
     unwrapped = [
         _unwrap_output(out, dim, level, size, func, none_passes) for out, dim in zip(outputs, found, strict=True)
     ]

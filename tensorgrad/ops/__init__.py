@@ -3,29 +3,50 @@
 from tensorgrad._core.operator import all_operators, check_handles
 from tensorgrad._core.tensor import add_method
 from tensorgrad.ops import (
+    advanced_indexing,
     assembly,
     binary,
+    broadcast,
+    complex_numbers,
     contraction,
     conv,
+    conversion,
     creation,
+    cross_entropy,
+    diagonal,
+    extrema,
     indexing,
+    joining,
+    least_squares,
     linalg,
+    linear,
     loss,
+    masking,
     matmul,
     nn,
     norm,
     optim,
     padding,
     pairs,
+    permutation,
     pooling,
     random,
     reduction,
+    scan,
+    scatter,
     shape,
+    slicing,
+    sorting,
     special,
     special_functions,
     spectral,
     statistics,
+    strided,
     unary,
+    variance,
+    vector_norm,
+    vector_products,
+    windows,
 )
 
 __all__ = ["public_names", "registry"]
@@ -60,7 +81,7 @@ def install_methods():
         if method == "property":
             # With a doc of its own, property does not ask for the operator's, which would be composed at every import.
             add_method(name, property(op, doc=op.overloads[0].doc))
-        elif method and " self" in op.overloads[0].signature_text.partition(",")[0]:
+        elif method and any(" self" in overload.signature_text.partition(",")[0] for overload in op.overloads):
             add_method(name, op)
 
 

@@ -4,7 +4,9 @@ from tensorgrad._core.operator cimport Operator, handle
 import itertools
 
 from tensorgrad._core.declaration import composite
+from tensorgrad._core.dtype import names
 
+cdef Operator packed_clone = handle("_packed_clone")
 cdef Operator cat, stack, reshape, arange, where, zeros, select, slice_, diagonal, clone, unsqueeze, copy_, tensor_split
 cat, stack, reshape, arange, where, zeros = (handle(n) for n in ("cat", "stack", "reshape", "arange", "where", "zeros"))
 cdef Operator select_backward = handle("select_backward"), slice_backward = handle("slice_backward")
@@ -97,8 +99,10 @@ def _combinations(self, r, with_replacement):
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(choose(range(self.size(0)), r))
-    if r == 0 or not rows:
-        return zeros((0, r) if r else (0,), dtype=self.dtype, device=self.device)
+    if r == 0:
+        return zeros((0,), dtype=self.dtype, device=self.device)
+    if not rows:
+        return handle("expand")(reshape(self[:0], (0, 1)), (0, r))      # with its history
     columns = [self[list(column)] for column in zip(*rows)]
     return stack(tuple(columns), 1)
 
@@ -113,12 +117,12 @@ for _name, _rank, _dim in (("hsplit", 1, 1), ("vsplit", 2, 0), ("dsplit", 3, 2))
 
 def _cut(self, n, name, rank, dim):
     if self.ndim < rank:
-        raise RuntimeError(f"torch.{name} requires a tensor with at least {rank} dimension{'s' if rank > 1 else ''}, but got a tensor with "
-                           f"{self.ndim} dimensions!".replace("torch.", ""))
+        raise RuntimeError(f"tensorgrad.{name} requires a tensor with at least {rank} dimension, but got a tensor with {self.ndim} "
+                           "dimensions!")
     dim = 0 if self.ndim == 1 else dim
     if isinstance(n, int) and (n < 1 or self.size(dim) % n):
-        raise RuntimeError(f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {self.size(dim)} is not "
-                           f"divisible by the split_size {n}!".replace("torch.", ""))
+        raise RuntimeError(f"tensorgrad.{name} attempted to split along dimension {dim}, but the size of the dimension {self.size(dim)} is "
+                           f"not divisible by the split_size {n}!")
     return tensor_split(self, n, dim)
 
 
@@ -146,7 +150,7 @@ def _unravel(indices, shape):
         raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     if any([n < 0 for n in shape]):
         raise ValueError(f"'shape' cannot have negative values, but got {tuple(shape)}")
-    found = []
+    indices, found = handle("to")(indices, names()["int64"]), []
     for n in reversed(shape):
         found.append(indices % n)
         indices = handle("floor_divide")(indices, n)
@@ -169,9 +173,19 @@ def _renorm(self, p, dim, maxnorm):
 
 
 composite("addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Number beta=1, Number alpha=1)",
-          lambda self, batch1, batch2, beta, alpha: self * beta + handle("sum")(handle("bmm")(batch1, batch2), (0,)) * alpha, inplace=True,
+          lambda self, batch1, batch2, beta, alpha: _addbmm(self, batch1, batch2, beta, alpha), inplace=True,
           samples=lambda make: [((make(2, 4), make(3, 2, 3), make(3, 3, 4)), {})], reference="self + np.sum(batch1 @ batch2, axis=0)",
           doc="``beta * self + alpha * (sum of the products of a batch of matrices)``.")
+
+
+def _addbmm(self, batch1, batch2, beta, alpha):
+    """Of integers the factors lose their fractions, as in `addmm`."""
+    product = handle("sum")(handle("bmm")(batch1, batch2), (0,), dtype=batch1.dtype)
+    if not (self.is_floating_point() or self.is_complex()):
+        beta, alpha = int(beta), int(alpha)
+    return product * alpha + (0 if beta == 0 else self * beta)
+
+
 composite("vander(Tensor x, int? N=None, bool increasing=False)", lambda x, n, increasing: _vander(x, n, increasing), method=False,
           samples=lambda make: [((make(4),), {}), ((make(3), 2, True), {})], reference="np.vander(x, N, increasing)",
           doc="The powers of the elements of a vector, a row for each.")
@@ -193,10 +207,10 @@ for _signature, _call in (("alias_copy(Tensor self)", lambda self: self), ("t_co
                           ("permute_copy(Tensor self, Dims dims)", handle("permute")),
                            ("view_copy(Tensor self, Size size)", handle("view")),
                           ("expand_copy(Tensor self, Size size)", handle("expand")), ("unsqueeze_copy(Tensor self, NewDim dim)", unsqueeze),
-                          ("squeeze_copy(Tensor self, Dims dim)", handle("squeeze")),
+                          ("squeeze_copy(Tensor self)", handle("squeeze")), ("squeeze_copy(Tensor self, Dims dim)", handle("squeeze")),
                            ("select_copy(Tensor self, Dim dim, int index)", select),
                           ("narrow_copy(Tensor self, Dim dim, int start, int length)", handle("narrow")),
                           ("diagonal_copy(Tensor self, int offset=0, Dim dim1=0, Dim dim2=1)", diagonal),
                           ("unfold_copy(Tensor self, Dim dimension, int size, int step)", handle("unfold"))):
-    composite(_signature, lambda *args, call=_call: clone(call(*args)), method=False, samples=lambda make: [],
-              doc=f"`{_signature.partition('_copy')[0]}` as a copy.")
+    composite(_signature, lambda *args, call=_call: packed_clone(call(*args)), method=_signature.startswith("narrow"),
+              samples=lambda make: [], doc=f"`{_signature.partition('_copy')[0]}` as a copy whose elements lie in order.")

@@ -3,20 +3,29 @@
 Each operator stands here whole: the expression that the loops are made of (kernels/cpu/loops.h), then
 the declaration with its partial derivatives.
 """
+from cpython.object cimport PyObject
+
+from tensorgrad._core.declaration cimport native
 from tensorgrad._core.device cimport tg_kernel
+from tensorgrad._core.dispatch cimport invoke
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BOOL
 from tensorgrad._core.grad_mode cimport thread_state
-from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.operator cimport Operator, call2, handle
+from tensorgrad._core.types cimport TensorBase
 
 from tensorgrad._core.declaration import composite, elementwise
 from tensorgrad._core.dtype import names
+from tensorgrad._core.elementwise import result_type
 
 cdef Operator add, sub, mul, div, neg, pow_, log, exp, where, conj, real, maximum, zeros_like
 add, sub, mul, div, neg = handle("add"), handle("sub"), handle("mul"), handle("div"), handle("neg")
 pow_, log, exp, where = handle("pow"), handle("log"), handle("exp"), handle("where")
 conj, real, maximum, zeros_like = handle("conj_physical"), handle("real"), handle("maximum"), handle("zeros_like")
-cdef Operator trunc_divide, floor_divide, clamp_min, clamp_max
+cdef Operator trunc_divide, floor_divide, clamp_min, clamp_max, log1p = handle("log1p"), isinf = handle("isinf")
+cdef Operator real_logaddexp = handle("_logaddexp"), to = handle("to"), sigmoid = handle("sigmoid")
 trunc_divide, floor_divide = handle("_trunc_divide"), handle("floor_divide")
 clamp_min, clamp_max = handle("clamp_min"), handle("clamp_max")
+cdef Operator clamp_min_ = handle("clamp_min_"), clamp_max_ = handle("clamp_max_")
 
 # ---- arithmetic ------------------------------------------------------------------------------------
 cdef extern from *:
@@ -179,6 +188,16 @@ def _pow_exponent_partial(self, exponent, out):
 
 
 def _pow_check(self, exponent):
+    if isinstance(self, TensorBase) and (<TensorBase>self).dtype.category >= CAT_FLOAT:
+        return      # whatever the exponent is
+    numbers = [isinstance(x, (int, float, complex)) for x in (self, exponent)]
+    if all(numbers):
+        raise TypeError(f"pow() received an invalid combination of arguments - got ({type(self).__name__}, {type(exponent).__name__}), but "
+                        "expected one of:\n * (Tensor input, Tensor exponent)\n * (Number self, Tensor exponent)\n * (Tensor input, "
+                        "Number exponent)\n")
+    if not numbers[1] and all([isinstance(x, bool) if is_number else (<TensorBase>x).dtype.code == TG_BOOL
+                               for x, is_number in zip((self, exponent), numbers)]):
+        raise NotImplementedError("\"pow\" not implemented for 'Bool': convert one of the operands with .to(dtype)")
     if isinstance(exponent, int) and not isinstance(exponent, bool) and exponent < 0 and not isinstance(self, (int, float, complex)) \
             and not (self.is_floating_point() or self.is_complex()):
         raise RuntimeError("Integers to negative integer powers are not allowed.")
@@ -210,18 +229,25 @@ cdef extern from *:
     const tg_kernel tg_k_maximum, tg_k_minimum, tg_k_clamp, tg_k_atan2, tg_k_hypot, tg_k_logaddexp, tg_k_lerp, tg_k_where, tg_k_copysign
 
 
-def _share(wins, equal):
-    """1 where this operand decides, one half where both do."""
-    return wins * 1.0 + equal * 0.5
+def _share(self, other, loses):
+    """1 unless this operand loses, one half where both are equal; as precise as the operands, of which one may have no dimensions."""
+    dtype = result_type(self, other)
+    return 1 - to(loses, dtype) - to(self == other, dtype) * 0.5
+
+
+def _over_square(x, a, b):
+    """x / (a^2 + b^2), and 0 where that is 0."""
+    square = a * a + b * b
+    return where(square == 0, 0, x / where(square == 0, 1, square))
 
 
 elementwise(<size_t>&tg_k_maximum, "maximum(Tensor self, Tensor other)", inplace=False,
-            partials={"self": lambda self, other: _share(self > other, self == other),
-                      "other": lambda self, other: _share(self < other, self == other)},
+            partials={"self": lambda self, other: _share(self, other, self < other),
+                      "other": lambda self, other: _share(self, other, self > other)},
             reference="np.maximum(self, other)", doc="The larger of two elements; nan if either is.")
 elementwise(<size_t>&tg_k_minimum, "minimum(Tensor self, Tensor other)", inplace=False,
-            partials={"self": lambda self, other: _share(self < other, self == other),
-                      "other": lambda self, other: _share(self > other, self == other)},
+            partials={"self": lambda self, other: _share(self, other, self > other),
+                      "other": lambda self, other: _share(self, other, self < other)},
             reference="np.minimum(self, other)", doc="The smaller of two elements; nan if either is.")
 elementwise(<size_t>&tg_k_maximum, "clamp_min(Tensor self, Operand min)",
             partials={"self": lambda self, min: self >= min, "min": lambda self, min: self < min},
@@ -234,38 +260,74 @@ elementwise(<size_t>&tg_k_clamp, "clamp(Tensor self, Operand min, Operand max)",
                       "min": lambda self, min, max: (self < min) & (min < max),
                       "max": lambda self, min, max: (self > max) if isinstance(max, (int, float))
                       else (self > max) * 1.0 + (max < min) * (self <= max)},
+            jvp=lambda self, min, max, self_t, min_t, max_t: _clamp_tangent(self, min, max, self_t, min_t, max_t),
             reference="np.minimum(np.maximum(self, min), max)", aliases=("clip",), ordered=True,
             doc="Each element, but no less than `min` and no more than `max`; either may be None.")
-composite("clamp(Tensor self, Operand? min=None, Operand? max=None)", lambda self, min, max: _clamp(self, min, max),
+cdef object clamped(PyObject** a, str name, Operator least, Operator most):
+    """One of the two bounds is None."""
+    cdef PyObject* b[2]
+    b[0] = a[0]
+    b[1] = a[2] if <object>a[1] is None else a[1]
+    if <object>b[1] is None:
+        raise ValueError(f"{name}: At least one of 'min' or 'max' must not be None")
+    return invoke(most if <object>a[1] is None else least, b)
+
+
+cdef object _clamp(PyObject** a):
+    return clamped(a, "clamp", clamp_min, clamp_max)
+
+
+cdef object _clamp_(PyObject** a):
+    return clamped(a, "clamp_", clamp_min_, clamp_max_)
+
+
+composite("clamp(Tensor self, Operand? min=None, Operand? max=None)", native(_clamp),
           samples=lambda make: [((make(3, 4), -0.45), {}), ((make(3, 4), None, 0.45), {}), ((make(3, 4),), {"max": make(4)})],
           reference="np.clip(self, min, max)")
-composite("clamp_(Tensor! self, Operand? min=None, Operand? max=None)", lambda self, min, max: _clamp_inplace(self, min, max))
+composite("clamp_(Tensor! self, Operand? min=None, Operand? max=None)", native(_clamp_))
 
 
-def _clamp(self, min, max):
-    if min is None and max is None:
-        raise ValueError("clamp: At least one of 'min' or 'max' must not be None")
-    return clamp_max(self, max) if min is None else clamp_min(self, min)
-
-
-def _clamp_inplace(self, min, max):
-    if min is None and max is None:
-        raise ValueError("clamp_: At least one of 'min' or 'max' must not be None")
-    return handle("clamp_max_")(self, max) if min is None else handle("clamp_min_")(self, min)
+def _clamp_tangent(self, min, max, self_t, min_t, max_t):
+    """That of what was chosen; where the bounds have crossed, of the upper one."""
+    if isinstance(min, (int, float)) and isinstance(max, (int, float)):
+        return self_t * ((self >= min) & (self <= max))
+    self_t, min_t, max_t = (0 if t is None else t for t in (self_t, min_t, max_t))
+    tangent = where(self < min, min_t, where(self > max, max_t, self_t))
+    return where(min > max, max_t, tangent)
 
 
 elementwise(<size_t>&tg_k_atan2, "atan2(Tensor self, Tensor other)", to_float=True,
-            partials={"self": lambda self, other: other / (self * self + other * other),
-                      "other": lambda self, other: -self / (self * self + other * other)},
+            partials={"self": lambda self, other: _over_square(other, self, other),
+                      "other": lambda self, other: _over_square(-self, self, other)},
             reference="np.arctan2(self, other)", aliases=("arctan2",), domain=(0.3, 2.0),
             doc="The angle of the point (other, self), in radians between -pi and pi.")
 elementwise(<size_t>&tg_k_hypot, "hypot(Tensor self, Tensor other)", to_float=True,
             partials={"self": lambda self, out: self / out, "other": lambda other, out: other / out},
             reference="np.hypot(self, other)", domain=(0.3, 2.0),
             doc="``sqrt(self^2 + other^2)``, without overflow in between.")
-elementwise(<size_t>&tg_k_logaddexp, "logaddexp(Tensor self, Tensor other)", to_float=True, inplace=False,
-            partials={"self": lambda self, out: exp(self - out), "other": lambda other, out: exp(other - out)},
-            reference="np.logaddexp(self, other)", doc="``log(exp(self) + exp(other))``, without overflow in between.")
+elementwise(<size_t>&tg_k_logaddexp, "_logaddexp(Tensor self, Tensor other)", to_float=True, inplace=False, node="logaddexp",
+            partials={"self": lambda self, other: sigmoid(self - other), "other": lambda self, other: sigmoid(other - self)},
+            reference="np.logaddexp(self, other)", internal=True, doc="`logaddexp` of real numbers.")
+
+
+cdef object _logaddexp(PyObject** a):
+    if (<TensorBase>a[0]).dtype.category == CAT_COMPLEX or (<TensorBase>a[1]).dtype.category == CAT_COMPLEX:
+        return _complex_logaddexp(<object>a[0], <object>a[1])
+    return call2(real_logaddexp, <object>a[0], <object>a[1])
+
+
+composite("logaddexp(Tensor self, Tensor other)", native(_logaddexp),
+          reference="np.log(np.exp(self * 1.0) + np.exp(other * 1.0))",
+          doc="``log(exp(self) + exp(other))``, without overflow in between.")
+
+
+def _complex_logaddexp(self, other):
+    a, b = real(self), real(other)
+    first = a >= b
+    top, low = where(first, self, other), where(first, other, self)
+    return top + log1p(exp(where((a == b) & isinf(a), 0, low - top)))     # the difference of infinities is nan
+
+
 elementwise(<size_t>&tg_k_copysign, "copysign(Tensor self, Operand other)", to_float=True,
             partials={"self": lambda self, out: where(self == 0, 0, out / self), "other": 0},
             reference="np.copysign(self, other)", domain=(0.3, 2.0),

@@ -31,9 +31,9 @@ def _tensordot(self, other, dims):
     for p, q in zip(ours, theirs):
         if self.shape[p] != other.shape[q]:
             if self.shape[p] == 1:
-                other = sum_(other, (q,), True)
+                other = sum_(other, (q,), True, dtype=other.dtype)
             elif other.shape[q] == 1:
-                self = sum_(self, (p,), True)
+                self = sum_(self, (p,), True, dtype=self.dtype)
             else:
                 shown = p - self.ndim if isinstance(dims, int) else p
                 raise RuntimeError(f"contracted dimensions need to match, but first has size {self.shape[p]} in dim {shown} and second "

@@ -2,7 +2,7 @@
 
 The formulas are those of Giles ("An extended collection of matrix derivative results", 2008) and of PyTorch's manual derivatives.
 """
-from tensorgrad._core.dtype cimport CAT_FLOAT
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase
 
@@ -12,12 +12,13 @@ import numpy as np
 
 from tensorgrad._core import return_types
 from tensorgrad._core.declaration import composite, operator
+from tensorgrad.ops.broadcast import broadcast_shapes
 
 cdef Operator matmul, inv, solve, transpose, conj, unsqueeze, squeeze, real, where, tril, diagonal, diag_embed, expand, sum_, eye
 matmul, inv, solve, transpose = handle("matmul"), handle("linalg_inv"), handle("_linalg_solve"), handle("transpose")
 conj, unsqueeze, squeeze, real, where, tril = (handle(n) for n in ("conj", "unsqueeze", "squeeze", "real", "where", "tril"))
 diagonal, diag_embed, expand, sum_, eye = (handle(n) for n in ("diagonal", "diag_embed", "expand", "sum", "eye"))
-cdef Operator svd, norm, to
+cdef Operator svd, norm, to, vector_norm = handle("_vector_norm")
 svd, norm, to = handle("_linalg_svd"), handle("norm"), handle("to")
 
 
@@ -40,8 +41,12 @@ def _matrix(name, TensorBase x, square=False):
     return x.detach().cpu().numpy()
 
 
+def tensor_of_array(array, like):
+    """An array on the device of `like`."""
+    return tensor_of(array, like)
+
+
 cdef TensorBase tensor_of(object array, TensorBase like):
-    """In the precision of `like`, complex or real as the array is."""
     from tensorgrad.interop import tensor
     return tensor(np.array(array, order="C"), device=like.storage.device)
 
@@ -143,7 +148,7 @@ def _solve_any(A, B, left):
     if B.size(-2) != A.size(-1):
         raise RuntimeError(f"linalg.solve: Incompatible shapes of A and B for the equation AX = B "
                            f"({list(A.shape[-2:])} and {list(B.shape[-2:])})")
-    shape = handle("broadcast_tensors")((A[..., 0, 0], B[..., 0, 0]))[0].shape
+    shape = broadcast_shapes(tuple(A.shape[:-2]), tuple(B.shape[:-2]))
     out = solve(expand(A, (*shape, *A.shape[-2:])), expand(B, (*shape, *B.shape[-2:])))
     return squeeze(out, -1) if vector else out
 
@@ -210,21 +215,24 @@ def _half(x):
 
 
 def _cholesky(TensorBase A, bint upper):
-    L = tensor_of(_lapack("linalg.cholesky", np.linalg.cholesky, _matrix("linalg.cholesky", A, True)), A)
-    return _H(L).contiguous() if upper else L
+    """LAPACK reads the triangle that it writes."""
+    a = _matrix("linalg.cholesky", A, True)
+    L = _lapack("linalg.cholesky", np.linalg.cholesky, np.swapaxes(a.conj(), -1, -2) if upper else a)
+    return tensor_of(np.swapaxes(L.conj(), -1, -2) if upper else L, A)
 
 
 def _cholesky_vjp(grad, out, upper):
     L, g = (_H(out), _H(grad)) if upper else (out, grad)
     inverse = inv(L)
-    x = matmul(matmul(_H(inverse), _half(matmul(_H(L), g))), inverse)
-    return (x + _H(x)) * 0.5
+    x = tril(matmul(_H(L), g))
+    return matmul(matmul(_H(inverse), (x + _H(tril(x, -1))) * 0.5), inverse)
 
 
 def _cholesky_jvp(A_t, out, upper):
+    """A_t is taken to be Hermitian; of one that is not, the triangle that remains at the end decides, as in PyTorch."""
     L = _H(out) if upper else out
     inverse = inv(L)
-    t = matmul(L, _half(matmul(matmul(inverse, (A_t + _H(A_t)) * 0.5), _H(inverse))))
+    t = matmul(L, _half(matmul(matmul(inverse, A_t), _H(inverse))))
     return _H(t) if upper else t
 
 
@@ -238,21 +246,40 @@ composite("cholesky(Tensor self, bool upper=False)", lambda self, upper: handle(
 
 
 def _qr(TensorBase A, str mode):
-    if mode not in ("reduced", "complete"):
+    if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
-    Q, R = np.linalg.qr(_matrix("linalg.qr", A), mode)
+    a = _matrix("linalg.qr", A)
+    Q, R = (np.empty(0, a.dtype), np.linalg.qr(a, "r")) if mode == "r" else np.linalg.qr(a, mode)
     return return_types.linalg_qr((tensor_of(Q, A), tensor_of(R, A)))
 
 
 def _qr_vjp(grad_Q, grad_R, A_shape, Q, R, mode):
-    _refuse_wide(A_shape, mode)
+    """Of a wide A = [L, M] the first R is that of L = Q R_1, and the rest is Q^H M, where M = Q R_2."""
+    m, n = A_shape[len(A_shape) - 2], A_shape[len(A_shape) - 1]
+    _refuse_qr(m, n, mode)
+    if m >= n:
+        return _qr_tall_vjp(grad_Q, grad_R, Q, R)
+    grad_rest = grad_R[..., m:]
+    of_left = _qr_tall_vjp(grad_Q + matmul(matmul(Q, R[..., m:]), _H(grad_rest)), grad_R[..., :m], Q, R[..., :m])
+    return handle("cat")((of_left, matmul(Q, grad_rest)), -1)
+
+
+def _qr_tall_vjp(grad_Q, grad_R, Q, R):
     M = matmul(R, _H(grad_R)) - matmul(_H(grad_Q), Q)
     low = tril(M, -1)
     return matmul(grad_Q + matmul(Q, low + _H(low) + diag_embed(to(real(_diag(M)), M.dtype) if M.is_complex() else _diag(M))), _H(inv(R)))
 
 
 def _qr_jvp(A_shape, A_t, Q, R, mode):
-    _refuse_wide(A_shape, mode)
+    m, n = A_shape[len(A_shape) - 2], A_shape[len(A_shape) - 1]
+    _refuse_qr(m, n, mode)
+    if m >= n:
+        return _qr_tall_jvp(A_t, Q, R)
+    dQ, of_left = _qr_tall_jvp(A_t[..., :m], Q, R[..., :m])
+    return dQ, handle("cat")((of_left, matmul(_H(dQ), matmul(Q, R[..., m:])) + matmul(_H(Q), A_t[..., m:])), -1)
+
+
+def _qr_tall_jvp(A_t, Q, R):
     W = matmul(A_t, inv(R))
     QW = matmul(_H(Q), W)
     low = tril(QW, -1)
@@ -262,14 +289,23 @@ def _qr_jvp(A_shape, A_t, Q, R, mode):
     return W - matmul(Q, QW - turn), matmul(QW - turn, R)
 
 
-def _refuse_wide(shape, mode):
-    if shape[len(shape) - 2] < shape[len(shape) - 1] or (mode == "complete" and shape[len(shape) - 2] != shape[len(shape) - 1]):
-        raise NotImplementedError("linalg.qr: the derivative is there for mode 'reduced' of matrices with at least as many rows as columns")
+def _refuse_qr(m, n, mode):
+    if mode == "r":
+        raise RuntimeError("The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use "
+                           "linalg.qr(A, mode='reduced') if you are going to differentiate through linalg.qr.")
+    if mode == "complete" and m > n:
+        raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols: "
+                           f"A has {m} rows and {n} columns. Use mode='reduced'.")
+
+
+def _qr_batch(batch_size, in_dims, A, mode):
+    Q, R = handle("linalg_qr")(handle("movedim")(A, in_dims[0], 0), mode)
+    return (expand(Q, (batch_size, 0)) if mode == "r" else Q, R), (0, 0)
 
 
 operator("linalg_qr(Tensor A, str mode='reduced') -> (Tensor Q, Tensor R)", _qr, vjp={"A": _qr_vjp}, jvp=_qr_jvp, method=False,
-         batch=_batched("linalg_qr"), samples=lambda make: [((well_conditioned(make, 3),), {})],
-         reference="np.linalg.qr(A)", doc="A = Q R, with orthonormal columns in Q and an upper triangular R.")
+         batch=_qr_batch, samples=lambda make: [((well_conditioned(make, 3),), {}), ((make(2, 4),), {}), ((make(4, 2),), {})],
+         reference="np.linalg.qr(A)", doc="A = Q R, with orthonormal columns in Q and an upper triangular R; Q is empty with mode='r'.")
 
 
 def _eigh(TensorBase A, str UPLO):
@@ -283,9 +319,19 @@ def _gaps(w):
     return where(eye(n, device=w.device) == 1, math.inf, unsqueeze(w, -2) - unsqueeze(w, -1))
 
 
+def _refuse_phase(what, TensorBase diagonal):
+    """A loss must not depend on the phases that a decomposition leaves free. Under a transform there is no value to look at."""
+    if diagonal.dtype.category == CAT_COMPLEX and diagonal.wrap is None and diagonal.numel \
+            and diagonal.detach().imag.abs().max().item() > 2e-2:
+        raise RuntimeError(f"{what} in the complex case are specified up to multiplication by e^{{i phi}}. The specified loss function "
+                           "depends on this quantity, so it is ill-defined.")
+
+
 def _eigh_vjp(grad_eigenvalues, grad_eigenvectors, eigenvalues, eigenvectors):
     V = eigenvectors
-    inner = matmul(_H(V), grad_eigenvectors) / _gaps(eigenvalues) + diag_embed(to(grad_eigenvalues, V.dtype))
+    turned = _skew(matmul(_H(V), grad_eigenvectors))
+    _refuse_phase("linalg_eigh_backward: The eigenvectors", _diag(turned))
+    inner = turned * 0.5 / _gaps(eigenvalues) + diag_embed(to(grad_eigenvalues, V.dtype))
     return matmul(matmul(V, inner), _H(V))
 
 
@@ -298,8 +344,27 @@ def _eigh_jvp(A_t, eigenvalues, eigenvectors):
 
 operator("linalg_eigh(Tensor A, str UPLO='L') -> (Tensor eigenvalues, Tensor eigenvectors)", _eigh, vjp={"A": _eigh_vjp}, jvp=_eigh_jvp,
          batch=_batched("linalg_eigh"), method=False, doc="The eigenvalues, in order, and the eigenvectors of Hermitian matrices.")
-composite("linalg_eigvalsh(Tensor A, str UPLO='L')", lambda A, UPLO: handle("linalg_eigh")(A, UPLO)[0], method=False,
-          reference="np.linalg.eigvalsh(A)", samples=lambda make: [], doc="The eigenvalues of Hermitian matrices, in order.")
+
+
+def _eigvalsh(TensorBase A, str UPLO):
+    return tensor_of(_lapack("linalg.eigvalsh", np.linalg.eigvalsh, _matrix("linalg.eigvalsh", A, True), UPLO.upper()), A)
+
+
+def _eigvalsh_vjp(grad, A, UPLO):
+    """Without the differences of eigenvalues by which `eigh` divides: some may be equal."""
+    V = handle("linalg_eigh")(A, UPLO)[1]
+    return matmul(V * to(unsqueeze(grad, -2), V.dtype), _H(V))
+
+
+def _eigvalsh_jvp(A, A_t, UPLO):
+    V = handle("linalg_eigh")(A, UPLO)[1]
+    change = sum_(conj(V) * matmul(A_t, V), (-2,))
+    return real(change) if change.is_complex() else change
+
+
+operator("linalg_eigvalsh(Tensor A, str UPLO='L')", _eigvalsh, vjp={"A": _eigvalsh_vjp}, jvp=_eigvalsh_jvp, method=False,
+         batch=_batched("linalg_eigvalsh"), node="linalg_eigh", reference="np.linalg.eigvalsh(A)", samples=lambda make: [],
+         doc="The eigenvalues of Hermitian matrices, in order.")
 
 
 def _svd(TensorBase A, bint full):
@@ -312,14 +377,22 @@ def _square_gaps(S):
     return where(eye(S.size(-1), device=S.device) == 1, math.inf, (row - column) * (row + column))
 
 
+def _without_complement(X, k, grad):
+    """The first k columns, and the gradient for them: the others, N, complete a basis, so that dN = -X dX^H N."""
+    return X[..., :k], grad[..., :k] - matmul(X[..., k:], matmul(_H(grad[..., k:]), X[..., :k]))
+
+
 def _svd_vjp(grad_U, grad_S, grad_Vh, U, S, Vh, full_matrices):
     """PyTorch's svd_backward, for the reduced form."""
     k = S.size(-1)
     if full_matrices:
-        U, Vh, grad_U, grad_Vh = U[..., :k], Vh[..., :k, :], grad_U[..., :k], grad_Vh[..., :k, :]
+        U, grad_U = _without_complement(U, k, grad_U)
+        V, grad_V = _without_complement(_H(Vh), k, _H(grad_Vh))
+        Vh, grad_Vh = _H(V), _H(grad_V)
     gaps = _square_gaps(S)
-    turned = _skew(matmul(_H(U), grad_U))
-    inner = (turned / gaps) * unsqueeze(S, -2) + unsqueeze(S, -1) * (_skew(matmul(Vh, _H(grad_Vh))) / gaps)
+    turned, turned_v = _skew(matmul(_H(U), grad_U)), _skew(matmul(Vh, _H(grad_Vh)))
+    _refuse_phase("svd_backward: The singular vectors", _diag(turned) + _diag(turned_v))
+    inner = (turned / gaps) * unsqueeze(S, -2) + unsqueeze(S, -1) * (turned_v / gaps)
     inner = inner + diag_embed(to(grad_S, U.dtype))
     if U.is_complex():
         inner = inner + diag_embed(_diag(turned) / (2 * S))
@@ -333,83 +406,60 @@ def _svd_vjp(grad_U, grad_S, grad_Vh, U, S, Vh, full_matrices):
     return total
 
 
+def _with_complement(X, k, change):
+    """The tangent of a whole basis, of which `change` is that of the first k columns."""
+    return handle("cat")((change, -matmul(X[..., :k], matmul(_H(change), X[..., k:]))), -1) if X.size(-1) > k else change
+
+
 def _svd_jvp(A_t, U, S, Vh, full_matrices):
-    if full_matrices and (U.size(-1) != S.size(-1) or Vh.size(-2) != S.size(-1)):
-        raise NotImplementedError("linalg.svd: forward mode is there for full_matrices=False")
+    k, left, right = S.size(-1), U, _H(Vh)
+    U, Vh = U[..., :k], Vh[..., :k, :]
     inner = matmul(matmul(_H(U), A_t), _H(Vh))
     change = _diag(inner)
     gaps, wide, tall = _square_gaps(S), unsqueeze(S, -2), unsqueeze(S, -1)
     of_u = (inner * wide + tall * _H(inner)) / gaps
     of_v = (tall * inner + _H(inner) * wide) / gaps
     if U.is_complex():
-        of_u = of_u + diag_embed(1j * change.imag / S)
+        turn = diag_embed(0.5j * change.imag / S)
+        of_u, of_v = of_u + turn, of_v - turn
     dU, dV = matmul(U, of_u), matmul(_H(Vh), of_v)
     rest = matmul(A_t, _H(Vh)) / wide
     dU = dU + rest - matmul(U, matmul(_H(U), rest))
     rest = matmul(_H(A_t), U) / wide
     dV = dV + rest - matmul(_H(Vh), matmul(Vh, rest))
-    return dU, real(change) if U.is_complex() else change, _H(dV)
+    return _with_complement(left, k, dU), real(change) if U.is_complex() else change, _H(_with_complement(right, k, dV))
 
 
 operator("_linalg_svd(Tensor A, bool full_matrices) -> (Tensor U, Tensor S, Tensor Vh)", _svd, vjp={"A": _svd_vjp}, jvp=_svd_jvp,
          batch=_batched("_linalg_svd"), node="LinalgSvd", internal=True, doc="The singular value decomposition.")
 composite("linalg_svd(Tensor A, bool full_matrices=True) -> (Tensor U, Tensor S, Tensor Vh)", lambda A, full: svd(A, full), method=False,
           doc="A = U diag(S) Vh, with singular values S from the largest down.")
-composite("linalg_svdvals(Tensor A)", lambda A: svd(A, False)[1], method=False, reference="np.linalg.svd(A)[1]",
-          samples=lambda make: [((make(3, 4),), {})], doc="The singular values of matrices, from the largest down.")
+
+
+def _svdvals(TensorBase A):
+    return tensor_of(_lapack("linalg.svdvals", lambda x: np.linalg.svd(x, False, False), _matrix("linalg.svdvals", A)), A)
+
+
+def _svdvals_vjp(grad, A):
+    """Without the differences of singular values by which `svd` divides: some may be equal."""
+    U, _, Vh = svd(A, False)
+    return matmul(U * to(unsqueeze(grad, -2), U.dtype), Vh)
+
+
+def _svdvals_jvp(A, A_t):
+    U, _, Vh = svd(A, False)
+    change = sum_(conj(U) * matmul(A_t, _H(Vh)), (-2,))
+    return real(change) if change.is_complex() else change
+
+
+operator("linalg_svdvals(Tensor A)", _svdvals, vjp={"A": _svdvals_vjp}, jvp=_svdvals_jvp, batch=_batched("linalg_svdvals"),
+         node="linalg_svd", method=False, reference="np.linalg.svd(A)[1]", samples=lambda make: [((make(3, 4),), {})],
+         doc="The singular values of matrices, from the largest down.")
+cdef Operator svdvals = handle("linalg_svdvals")
 
 # ---- made of these -----------------------------------------------------------------------------------------------------------------------
-composite("linalg_pinv(Tensor A, *, float? atol=None, float? rtol=None, bool hermitian=False)",
-          lambda A, atol, rtol, hermitian: _pinv(A, atol, rtol), method=False, samples=lambda make: [((make(3, 4),), {})],
-          reference="np.linalg.pinv(A)", doc="The pseudoinverse, by the singular values above a tolerance.")
-composite("pinverse(Tensor self, float rcond=1e-15)", lambda self, rcond: _pinv(self, None, rcond),
-          samples=lambda make: [((make(3, 2),), {})],
-          reference="np.linalg.pinv(self)", doc="The pseudoinverse.")
-
-
-def _tolerance(A, S, atol, rtol):
-    if rtol is None:
-        rtol = 0.0 if atol is not None else max(A.shape[-2:]) * (
-            2.0 ** -52 if S.dtype.itemsize == 8 else 2.0 ** -23)
-    limit = handle("amax")(S, (-1,), True) * rtol
-    return limit if atol is None else limit.clamp(min=atol)
-
-
-def _pinv(A, atol, rtol):
-    U, S, Vh = svd(A, False)
-    if S.size(-1) == 0:
-        return _H(A)
-    keep = S > _tolerance(A, S, atol, rtol)
-    inverse = where(keep, 1 / where(keep, S, 1), 0)
-    return matmul(_H(Vh) * unsqueeze(inverse, -2), _H(U))
-
-
-composite("linalg_lstsq(Tensor A, Tensor B) -> (Tensor solution, Tensor residuals)", lambda A, B: _lstsq(A, B), method=False,
-          samples=lambda make: [((make(4, 2), make(4, 3)), {})], doc="The X of the least squares ``|A X - B|``, of the smallest norm.")
-
-
-def _lstsq(A, B):
-    vector = B.ndim == A.ndim - 1
-    b = unsqueeze(B, -1) if vector else B
-    x = matmul(_pinv(A, None, None), b)
-    rest = b - matmul(A, x)
-    size = sum_(real(rest * conj(rest)) if rest.is_complex() else rest * rest, (-2,))
-    return (squeeze(x, -1), squeeze(size, -1)) if vector else (x, size)
-
-
-composite("linalg_matrix_rank(Tensor A, *, float? atol=None, float? rtol=None)",
-          lambda A, atol, rtol: _rank(A.detach(), atol, rtol), method=False,
-          samples=lambda make: [((make(3, 4),), {})], reference="np.linalg.matrix_rank(A)",
-          doc="How many singular values are above a tolerance.")
-
-
-def _rank(A, atol, rtol):
-    S = svd(A, False)[1]
-    return sum_(S > _tolerance(A, S, atol, rtol), (-1,))
-
-
 composite("linalg_vector_norm(Tensor x, Number ord=2, Dims? dim=None, bool keepdim=False, *, DType? dtype=None)",
-          lambda x, ord, dim, keepdim, dtype: norm(x, ord, dim, keepdim, dtype), method=False,
+          lambda x, ord, dim, keepdim, dtype: vector_norm(x if dtype is None else to(x, dtype), ord, dim, keepdim), method=False,
           reference="np.linalg.norm(np.ravel(x), ord) if dim is None else np.linalg.norm(x, ord, axis=dim, keepdims=keepdim)",
           samples=lambda make: [((make(2, 3),), {}), ((make(3, 4), 3, 1), {})], doc="The norm of order `ord` of vectors.")
 composite("linalg_matrix_norm(Tensor A, Any ord='fro', Dims? dim=None, bool keepdim=False, *, DType? dtype=None)",
@@ -434,6 +484,13 @@ def _norm(A, ord, dim, keepdim):
     return norm(A, ord, dim, keepdim)
 
 
+def _extreme(x, ord):
+    """The largest, 0 of none, for a positive order; for a negative one the smallest."""
+    if ord < 0:
+        return handle("amin")(x, (-1,))
+    return handle("amax")(x, (-1,)) if x.size(-1) else sum_(x, (-1,))
+
+
 def _matrix_norm(A, ord, dim, keepdim):
     if A.ndim < 2 or len(dim) != 2:
         raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
@@ -441,11 +498,11 @@ def _matrix_norm(A, ord, dim, keepdim):
         return norm(A, 2, dim, keepdim)
     x = handle("movedim")(A, dim, (A.ndim - 2, A.ndim - 1))
     if ord == "nuc" or ord in (2, -2):
-        S = svd(x, False)[1]
-        result = sum_(S, (-1,)) if ord == "nuc" else handle("amax" if ord > 0 else "amin")(S, (-1,))
+        S = svdvals(x)
+        result = sum_(S, (-1,)) if ord == "nuc" else _extreme(S, ord)
     elif ord in (1, -1, math.inf, -math.inf):
         sums = sum_(x.abs(), (-2,) if abs(ord) == 1 else (-1,))
-        result = handle("amax" if ord > 0 else "amin")(sums, (-1,))
+        result = _extreme(sums, ord)
     else:
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     if keepdim:
@@ -461,7 +518,7 @@ composite("linalg_cond(Tensor A, Any p=None)", lambda A, p: _cond(A, p), method=
 
 def _cond(A, p):
     if p in (None, 2, -2):
-        S = svd(A, False)[1]
+        S = svdvals(A)
         return S[..., -1] / S[..., 0] if p == -2 else S[..., 0] / S[..., -1]
     return _matrix_norm(A, p, (A.ndim - 2, A.ndim - 1), False) * _matrix_norm(inv(A), p, (A.ndim - 2, A.ndim - 1), False)
 
@@ -485,7 +542,8 @@ def _matrix_power(A, n):
         n >>= 1
         if n:
             A = matmul(A, A)
-    return expand(eye(A.size(-1), dtype=A.dtype, device=A.device), A.shape).clone() if result is None else result
+    # the power 0 does not depend on A, and has a gradient all the same: zero
+    return A.clone().copy_(eye(A.size(-1), dtype=A.dtype, device=A.device)) if result is None else result
 
 
 composite("linalg_multi_dot(Tensor[] tensors)", lambda tensors: _multi_dot(tensors), method=False, reference="np.linalg.multi_dot(tensors)",

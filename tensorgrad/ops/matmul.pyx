@@ -1,4 +1,4 @@
-"""Matrix products, and what is made of them.
+"""Products of matrices, and of batches of them.
 
 Everything ends in `primitives.matmul`, which takes operands with any strides: a transposed matrix is
 multiplied as it lies, and an operand that is broadcast over a batch is read, not repeated.
@@ -7,11 +7,11 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport fused, primitives
+from tensorgrad._core.operator cimport Operator, call2, call3, handle
 from tensorgrad._core.primitives cimport expand_to
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dispatch cimport invoke
-from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX
-from tensorgrad._core.operator cimport Operator, call2, call3, handle
+from tensorgrad._core.dtype cimport CAT_BOOL, CAT_COMPLEX, CAT_FLOAT
 from tensorgrad._core.types cimport CONTIGUOUS, REQUIRES_GRAD, TensorBase, empty, new_tensor
 
 from math import prod
@@ -19,15 +19,11 @@ from math import prod
 from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.graph import type_name
 
-cdef Operator mm, mv, dot, vdot, bmm, matmul, linear, batched_matmul, outer, tensordot, unsafe_view
-mm, mv, dot, vdot, bmm, matmul = (handle(n) for n in ("mm", "mv", "dot", "vdot", "bmm", "matmul"))
-linear, batched_matmul, outer, tensordot, unsafe_view = (
-    handle(n) for n in ("linear", "_batched_matmul", "outer", "tensordot", "_unsafe_view"))
-cdef Operator add, mul, conj, sum_, reshape, permute, transpose, movedim, unsqueeze, squeeze, sum_to_size, diagonal, expand
-add, mul, conj, sum_, reshape, permute, transpose = (
-    handle(n) for n in ("add", "mul", "conj_physical", "sum", "reshape", "permute", "transpose"))
-movedim, unsqueeze, squeeze, sum_to_size, diagonal, expand = (
-    handle(n) for n in ("movedim", "unsqueeze", "squeeze", "sum_to_size", "diagonal", "expand"))
+cdef Operator mm, mv, dot, bmm, matmul, batched_matmul, unsafe_view, conj, reshape, transpose, movedim, unsqueeze, squeeze
+cdef Operator sum_to_size
+mm, mv, dot, bmm, matmul, batched_matmul = (handle(n) for n in ("mm", "mv", "dot", "bmm", "matmul", "_batched_matmul"))
+unsafe_view, conj, reshape, transpose = (handle(n) for n in ("_unsafe_view", "conj_physical", "reshape", "transpose"))
+movedim, unsqueeze, squeeze, sum_to_size = (handle(n) for n in ("movedim", "unsqueeze", "squeeze", "sum_to_size"))
 
 
 # ---- checks ---------------------------------------------------------------------------------------
@@ -45,7 +41,7 @@ cdef str spoken(TensorBase x):
 cdef int check_operands(TensorBase a, TensorBase b, str name) except -1:
     if a.dtype is not b.dtype:
         if name == "dot" or name == "vdot":
-            raise RuntimeError(f"{name} : expected both vectors to have same dtype, but found {spoken(a)} and {spoken(b)}")
+            raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {spoken(a)} and {spoken(b)} ({name})")
         if name == "addmv":
             raise RuntimeError(f"addmv input tensors must have the same dtype, but got {spoken(b)}, {spoken(a)}, and {spoken(b)}")
         if name == "bmm":
@@ -125,6 +121,8 @@ cdef TensorBase product_plus(TensorBase x, TensorBase a, TensorBase b, object be
         shape[d] = a.shape[d]
     shape[n - 1] = b.shape[n - 1]
     out = empty(n, shape, a.dtype, a.storage.device)
+    if a.dtype.category < CAT_FLOAT:    # the factors are of the tensors' dtype
+        beta, alpha = int(beta), int(alpha)
     if beta == 1 and alpha == 1:
         primitives.copy(out, expand_checked(x, n, shape))
         primitives.matmul(out, a, b, 1.0)
@@ -208,26 +206,6 @@ def _mm_batch(batch_size, in_dims, self, mat2):
     return matmul(_front(self, in_dims[0]), _front(mat2, in_dims[1])), 0
 
 
-def _mv_batch(batch_size, in_dims, self, vec):
-    if in_dims[0] is None:
-        return matmul(_front(vec, in_dims[1]), transpose(self, 0, 1)), 0
-    if in_dims[1] is None:
-        return matmul(_front(self, in_dims[0]), vec), 0
-    return squeeze(bmm(_front(self, in_dims[0]), unsqueeze(_front(vec, in_dims[1]), 2)), 2), 0
-
-
-def _dot_batch(batch_size, in_dims, self, other):
-    if in_dims[0] is None:
-        return mv(_front(other, in_dims[1]), self), 0
-    if in_dims[1] is None:
-        return mv(_front(self, in_dims[0]), other), 0
-    return reshape(bmm(unsqueeze(_front(self, in_dims[0]), 1), unsqueeze(_front(other, in_dims[1]), 2)), (batch_size,)), 0
-
-
-def _outer_batch(batch_size, in_dims, self, other):
-    return unsqueeze(_front(self, in_dims[0]), -1) * unsqueeze(_front(other, in_dims[1]), -2), 0
-
-
 def _batched_matmul_batch(batch_size, in_dims, self, other):
     rank = max(x.ndim - (d is not None) for x, d in zip((self, other), in_dims))
     return matmul(_front(self, in_dims[0], rank), _front(other, in_dims[1], rank)), 0
@@ -240,75 +218,6 @@ def _plus_batch(product, product_batch, rank):
         value = product_batch(batch_size, in_dims[1:3], x, y)[0] if batched else product(x, y)
         return plus(_front(self, in_dims[0], rank), value, beta, alpha), 0
     return rule
-
-
-# ---- two vectors --------------------------------------------------------------------------------------
-cdef TensorBase _dot_of(TensorBase self, TensorBase other, str name):
-    cdef TensorBase out
-    cdef int64_t one[2]
-    if self.ndim != 1 or other.ndim != 1:
-        raise RuntimeError(f"1D tensors expected, but got {self.ndim}D and {other.ndim}D tensors")
-    check_operands(self, other, name)
-    if self.shape[0] != other.shape[0]:
-        raise RuntimeError(f"inconsistent tensor size, expected tensor [{self.shape[0]}] and src [{other.shape[0]}] to have the same "
-                           f"number of elements, but got {self.shape[0]} and {other.shape[0]} elements respectively")
-    one[0] = one[1] = 1
-    out = empty(2, one, self.dtype, self.storage.device)
-    primitives.matmul(out, view2(self, 1, self.shape[0], 1, self.strides[0]),
-                      view2(other, other.shape[0], 1, other.strides[0], 1), 0.0)
-    return new_tensor(out.storage, out.dtype, 0, NULL, NULL, 0)
-
-
-def _dot(TensorBase self, TensorBase tensor):
-    return _dot_of(self, tensor, "dot")
-
-
-def _vdot(TensorBase self, TensorBase other):
-    return _dot_of(_conj(self), other, "vdot")
-
-
-operator("dot(Tensor self, Tensor tensor)", _dot, batch=_dot_batch,
-         vjp={"self": lambda grad, tensor: grad * _conj(tensor), "tensor": lambda grad, self: grad * _conj(self)},
-         jvp=lambda self, tensor, self_t, tensor_t: _bilinear(dot, self, tensor, self_t, tensor_t),
-         reference="np.dot(self, tensor)", samples=lambda make: [((make(4), make(4)), {})],
-         doc="""Product of two vectors, without conjugation.
-
-    Examples
-    --------
-    >>> tensorgrad.dot(tensorgrad.tensor([1.0, 2.0]), tensorgrad.tensor([3.0, 4.0]))
-    tensor(11.)
-    """)
-operator("vdot(Tensor self, Tensor other)", _vdot,
-         batch=lambda batch_size, in_dims, self, other: _dot_batch(batch_size, in_dims, _conj(self), other),
-         vjp={"self": lambda grad, other: _conj(grad) * other, "other": lambda grad, self: grad * self},
-         jvp=lambda self, other, self_t, other_t: _bilinear(vdot, self, other, self_t, other_t),
-         reference="np.vdot(self, other)", samples=lambda make: [((make(4), make(4)), {})],
-         doc="Product of two vectors, the first one conjugated.")
-
-
-def _outer(TensorBase self, TensorBase vec2):
-    for name, x in (("self", self), ("vec2", vec2)):
-        if x.ndim != 1:
-            raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {x.ndim}-D")
-    return reshape(self, (self.shape[0], 1)) * vec2
-
-
-composite("outer(Tensor self, Tensor vec2)", _outer, aliases=("ger",), reference="np.outer(self, vec2)",
-          samples=lambda make: [((make(3), make(2)), {})], doc="Every product of an element of one vector and one of another.")
-
-
-def _inner(TensorBase self, TensorBase other):
-    if self.ndim == 0 or other.ndim == 0:
-        return self * other
-    if self.shape[self.ndim - 1] != other.shape[other.ndim - 1]:
-        raise RuntimeError("inner() the last dimension must match on both input tensors but got shapes "
-                           f"{sizes_of(self)} and {sizes_of(other)}")
-    return tensordot(self, other, ((-1,), (-1,)))
-
-
-composite("inner(Tensor self, Tensor other)", _inner, reference="np.inner(self, other)",
-          samples=lambda make: [((make(3), make(3)), {}), ((make(2, 3), make(4, 3)), {})],
-          doc="Sums of products over the last dimensions of two tensors.")
 
 
 # ---- matrices -------------------------------------------------------------------------------------------
@@ -331,25 +240,6 @@ def _mm_mat2_vjp(TensorBase grad, TensorBase self):
     return mm(_adjoint(self), grad)
 
 
-cdef int check_mv(TensorBase x, TensorBase mat, TensorBase vec) except -1:
-    if mat.ndim != 2 or vec.ndim != 1:
-        raise RuntimeError(f"vector + matrix @ vector expected, got {1 if x is None else x.ndim}, {mat.ndim}, {vec.ndim}")
-    rows = mat.shape[0] if x is None or x.numel == 1 else x.shape[x.ndim - 1]
-    if mat.shape[1] != vec.shape[0] or rows != mat.shape[0]:
-        raise RuntimeError(f"size mismatch, got input ({rows}), mat ({mat.shape[0]}x{mat.shape[1]}), vec ({vec.shape[0]})")
-    return 0
-
-
-cdef object _mv(PyObject** a):
-    cdef TensorBase self = <TensorBase>a[0], vec = <TensorBase>a[1]
-    cdef TensorBase out
-    check_mv(None, self, vec)
-    check_operands(self, vec, "addmv")
-    out = empty(1, self.shape, self.dtype, self.storage.device)
-    primitives.matmul(view2(out, out.shape[0], 1, 1, 1), self, view2(vec, vec.shape[0], 1, vec.strides[0], 1), 0.0)
-    return out
-
-
 operator("mm(Tensor self, Tensor mat2)", native(_mm), batch=_mm_batch,
          vjp={"self": lambda grad, mat2: _mm_self_vjp(grad, mat2), "mat2": lambda grad, self: _mm_mat2_vjp(grad, self)},
          jvp=lambda self, mat2, self_t, mat2_t: _bilinear(mm, self, mat2, self_t, mat2_t), reference="self @ mat2",
@@ -362,10 +252,9 @@ operator("mm(Tensor self, Tensor mat2)", native(_mm), batch=_mm_batch,
     tensor([[3., 3.],
             [3., 3.]])
     """)
-operator("mv(Tensor self, Tensor vec)", native(_mv), batch=_mv_batch,
-         vjp={"self": lambda grad, vec: outer(grad, _conj(vec)), "vec": lambda grad, self: mv(_adjoint(self), grad)},
-         jvp=lambda self, vec, self_t, vec_t: _bilinear(mv, self, vec, self_t, vec_t), reference="self @ vec",
-         samples=lambda make: [((make(2, 3), make(3)), {})], doc="Product of a matrix and a vector.")
+
+
+_PLUS = "np.asarray(beta).astype(self.dtype) * self + np.asarray(alpha).astype(self.dtype) * "
 
 
 def _addmm(TensorBase self, TensorBase mat1, TensorBase mat2, beta, alpha):
@@ -383,50 +272,10 @@ operator("addmm(Tensor self, Tensor mat1, Tensor mat2, *, Number beta=1, Number 
               "mat2": lambda grad, mat1, alpha: _times(mm(_adjoint(mat1), grad), alpha)},
          jvp=lambda self_t, mat1, mat2, mat1_t, mat2_t, beta, alpha:
          _plus_tangent(self_t, _product_tangent(mm, mat1, mat2, mat1_t, mat2_t), beta, alpha),
-         reference="beta * self + alpha * (mat1 @ mat2)",
+         reference=_PLUS + "(mat1 @ mat2)",
          samples=lambda make: [((make(2, 4), make(2, 3), make(3, 4)), {}),
                                ((make(4), make(2, 3), make(3, 4)), {"beta": 0.5, "alpha": 2.0})],
          doc="``beta * self + alpha * (mat1 @ mat2)``, in one product.")
-
-
-def _addmv(TensorBase self, TensorBase mat, TensorBase vec, beta, alpha):
-    cdef TensorBase out
-    check_mv(self, mat, vec)
-    out = product_plus(self if self.ndim == 0 else unsqueeze(self, -1), mat, view2(vec, vec.shape[0], 1, vec.strides[0], 1),
-                       beta, alpha, "addmv")
-    return shaped(out, [mat.shape[0]])
-
-
-operator("addmv(Tensor self, Tensor mat, Tensor vec, *, Number beta=1, Number alpha=1)", _addmv,
-         batch=_plus_batch(mv, _mv_batch, 1), inplace=True,
-         vjp={"self": lambda grad, self_shape, beta: sum_to_size(_times(grad, beta), self_shape),
-              "mat": lambda grad, vec, alpha: _times(outer(grad, _conj(vec)), alpha),
-              "vec": lambda grad, mat, alpha: _times(mv(_adjoint(mat), grad), alpha)},
-         jvp=lambda self_t, mat, vec, mat_t, vec_t, beta, alpha:
-         _plus_tangent(self_t, _product_tangent(mv, mat, vec, mat_t, vec_t), beta, alpha),
-         reference="beta * self + alpha * (mat @ vec)",
-         samples=lambda make: [((make(2), make(2, 3), make(3)), {}), ((make(2), make(2, 3), make(3)), {"beta": 0.5, "alpha": 2.0})],
-         doc="``beta * self + alpha * (mat @ vec)``.")
-
-
-def _addr(self, vec1, vec2, beta, alpha):
-    if vec1.ndim != 1 or vec2.ndim != 1:
-        raise RuntimeError(f"addr: Expected 1-D argument vec1, but got {vec1.ndim}-D" if vec1.ndim != 1
-                           else f"addr: Expected 1-D argument vec2, but got {vec2.ndim}-D")
-    check_operands(vec1, vec2, "addr")
-    return plus(expand(self, (vec1.shape[0], vec2.shape[0])), outer(vec1, vec2), beta, alpha)
-
-
-operator("addr(Tensor self, Tensor vec1, Tensor vec2, *, Number beta=1, Number alpha=1)", _addr,
-         batch=_plus_batch(outer, _outer_batch, 2), inplace=True,
-         vjp={"self": lambda grad, self_shape, beta: sum_to_size(_times(grad, beta), self_shape),
-              "vec1": lambda grad, vec2, alpha: _times(mv(grad, _conj(vec2)), alpha),
-              "vec2": lambda grad, vec1, alpha: _times(mv(transpose(grad, 0, 1), _conj(vec1)), alpha)},
-         jvp=lambda self_t, vec1, vec2, vec1_t, vec2_t, beta, alpha:
-         _plus_tangent(self_t, _product_tangent(outer, vec1, vec2, vec1_t, vec2_t), beta, alpha),
-         reference="beta * self + alpha * np.outer(vec1, vec2)",
-         samples=lambda make: [((make(2, 3), make(2), make(3)), {}), ((make(3), make(2), make(3)), {"beta": 0.5, "alpha": 2.0})],
-         doc="``beta * self + alpha * outer(vec1, vec2)``.")
 
 
 # ---- batches ----------------------------------------------------------------------------------------------
@@ -499,7 +348,7 @@ operator("baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Number beta=1, N
               "batch2": lambda grad, batch1, alpha: _times(bmm(_adjoint(batch1), grad), alpha)},
          jvp=lambda self_t, batch1, batch2, batch1_t, batch2_t, beta, alpha:
          _plus_tangent(self_t, _product_tangent(bmm, batch1, batch2, batch1_t, batch2_t), beta, alpha),
-         reference="beta * self + alpha * (batch1 @ batch2)",
+         reference=_PLUS + "(batch1 @ batch2)",
          samples=lambda make: [((make(2, 2, 4), make(2, 2, 3), make(2, 3, 4)), {}),
                                ((make(4), make(2, 2, 3), make(2, 3, 4)), {"beta": 0.5, "alpha": 2.0})],
          doc="``beta * self + alpha * bmm(batch1, batch2)``.")
@@ -560,42 +409,6 @@ composite("matmul(Tensor self, Tensor other)", native(_matmul), reference="self 
     """)
 
 
-# ---- linear layers ------------------------------------------------------------------------------------------
-cdef object _linear(PyObject** a):
-    """The input's leading dimensions are one; the bias is written first and the product added to it."""
-    cdef TensorBase input = <TensorBase>a[0], weight = <TensorBase>a[1], bias = <object>a[2]
-    cdef int64_t shape[2]
-    cdef TensorBase x = input, w, out
-    cdef bint vector = weight.ndim == 1
-    cdef list sizes = sizes_of(input) if input.ndim != 2 or vector else None
-    if input.ndim == 0 or weight.ndim not in (1, 2):
-        raise RuntimeError("both arguments to linear need to be at least 1D, but they are "
-                           f"{input.ndim}D and {weight.ndim}D" if input.ndim == 0 or weight.ndim == 0
-                           else f"linear: weight must be a matrix or a vector, but it has {weight.ndim} dimensions")
-    if input.ndim == 1:
-        x = view2(input, 1, input.shape[0], 1, input.strides[0])
-    elif input.ndim > 2:
-        if not x.flags & CONTIGUOUS:
-            x = empty(input.ndim, input.shape, input.dtype, input.storage.device)
-            primitives.copy(x, input)
-        x = shaped(x, [prod(sizes[:-1]), sizes[-1]])
-    w = view2(weight, weight.shape[0], 1, weight.strides[0], 1) if vector else \
-        turned(weight)
-    check_matrices(x, w)
-    check_operands(x, w, "addmm")
-    shape[0], shape[1] = x.shape[0], w.shape[1]
-    out = empty(2, shape, x.dtype, x.storage.device)
-    if bias is None:
-        primitives.matmul(out, x, w, 0.0)
-    else:
-        check_added(bias, w)
-        primitives.copy(out, expand_checked(bias, 2, shape))
-        primitives.matmul(out, x, w, 1.0)
-    if input.ndim == 2 and not vector:
-        return out
-    return shaped(out, sizes[:-1] if vector else sizes[:-1] + [w.shape[1]])
-
-
 cdef bint _are_plain_matrices(TensorBase a, TensorBase b):
     """Whether their product may be taken as it is: nothing records it, and there is nothing to conjugate or to fold."""
     return a.ndim == 2 and b.ndim == 2 and a.dtype is b.dtype and fused.is_plain(a) and fused.is_plain(b)
@@ -608,91 +421,3 @@ cdef TensorBase _plain_product(TensorBase a, TensorBase b):
     out = empty(2, shape, a.dtype, a.storage.device)
     primitives.matmul(out, a, b, 0.0)
     return out
-
-
-def linear_input_vjp(TensorBase grad, TensorBase weight):
-    if _are_plain_matrices(grad, weight):
-        return _plain_product(grad, weight)
-    if weight.ndim == 1:
-        return unsqueeze(grad, -1) * _conj(weight)
-    return matmul(grad, _conj(weight))
-
-
-def linear_weight_vjp(TensorBase grad, TensorBase input, weight_shape):
-    if _are_plain_matrices(grad, input):
-        return _plain_product(turned(grad), input)
-    if len(weight_shape) == 1:
-        return mv(_adjoint(_rows(input)), reshape(grad, (-1,)))
-    return mm(transpose(_rows(grad), 0, 1), _conj(_rows(input)))
-
-
-def _rows(TensorBase x):
-    """The leading dimensions as one."""
-    if x.ndim == 2:
-        return x
-    sizes = sizes_of(x)
-    return reshape(x, (prod(sizes[:-1]), sizes[-1]))
-
-
-def linear_bias_vjp(TensorBase grad, bias_shape, weight_shape):
-    cdef TensorBase out
-    cdef int64_t shape[2]
-    if grad.ndim == 2 and fused.is_plain(grad) and len(bias_shape) == 1 and bias_shape[0] == grad.shape[1]:
-        shape[0], shape[1] = 1, grad.shape[1]
-        out = empty(2, shape, grad.dtype, grad.storage.device)
-        primitives.reduce(primitives.REDUCE_SUM, out, grad)
-        return new_tensor(out.storage, out.dtype, 1, &shape[1], &out.strides[1], 0)
-    return sum_to_size(unsqueeze(grad, -1) if len(weight_shape) == 1 else grad, bias_shape)
-
-
-def _linear_jvp(input, weight, input_t, weight_t, bias_t):
-    tangent = _product_tangent(linear, input, weight, input_t, weight_t)
-    if bias_t is None:
-        return tangent
-    return bias_t if tangent is None else tangent + bias_t
-
-
-def linear_batch(batch_size, in_dims, input, weight, bias):
-    rank = input.ndim - (in_dims[0] is not None)
-    input, weight = _front(input, in_dims[0]), _front(weight, in_dims[1])
-    if in_dims[1] is None:
-        if in_dims[2] is None:
-            return linear(input, weight, bias), 0
-        out = linear(input, weight)
-    elif weight.ndim == 2:      # a batch of vectors
-        out = sum_(input * _front(weight, 0, rank), -1)
-    else:
-        turned = transpose(weight, 1, 2)
-        if rank == 1:
-            out = squeeze(matmul(unsqueeze(input, -2), turned), -2)
-        elif in_dims[0] is None:
-            out = reshape(matmul(_rows(input), turned), (batch_size, *input.shape[:-1], weight.shape[1]))
-        else:
-            out = reshape(matmul(reshape(input, (batch_size, prod(input.shape[1:-1]), input.shape[-1])), turned),
-                          (batch_size, *input.shape[1:-1], weight.shape[1]))
-    return (out if bias is None else out + _front(bias, in_dims[2], rank)), 0
-
-
-operator("linear(Tensor input, Tensor weight, Tensor? bias=None)", native(_linear), batch=linear_batch, method=False,
-         vjp={"input": lambda grad, weight: linear_input_vjp(grad, weight),
-              "weight": lambda grad, input, weight_shape: linear_weight_vjp(grad, input, weight_shape),
-              "bias": lambda grad, bias_shape, weight_shape: linear_bias_vjp(grad, bias_shape, weight_shape)},
-         jvp=lambda input, weight, input_t, weight_t, bias_t: _linear_jvp(input, weight, input_t, weight_t, bias_t),
-         reference="self @ weight.T + (0 if bias is None else bias)".replace("self", "input"),
-         samples=lambda make: [((make(2, 3), make(4, 3), make(4)), {}), ((make(2, 3), make(4, 3)), {}),
-                               ((make(2, 2, 3), make(4, 3), make(4)), {}), ((make(3), make(4, 3), make(4)), {}),
-                               ((make(2, 3), make(3)), {})],
-         doc="""``input @ weight.T + bias``, as one product.
-
-    Parameters
-    ----------
-    input : Tensor of shape (..., in_features)
-    weight : Tensor of shape (out_features, in_features) or (in_features,)
-    bias : Tensor of shape (out_features,), optional
-
-    Examples
-    --------
-    >>> tensorgrad.linear(tensorgrad.ones(2, 3), tensorgrad.ones(1, 3), tensorgrad.ones(1))
-    tensor([[4.],
-            [4.]])
-    """)

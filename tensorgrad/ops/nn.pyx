@@ -1,4 +1,4 @@
-"""Activations, softmax, dropout and fused layers. (Losses are in loss.pyx.)"""
+"""Activations, softmax, dropout and fused layers. (Losses are in loss.pyx and cross_entropy.pyx.)"""
 from tensorgrad._core cimport fused
 from tensorgrad._core.device cimport tg_kernel
 from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BF16, TG_F16, TG_F32, dtype_of
@@ -7,12 +7,13 @@ from tensorgrad._core.types cimport TensorBase, empty
 
 from tensorgrad._core.declaration import composite, elementwise, operator
 from tensorgrad._core.graph import type_name
-from tensorgrad.ops.matmul import _linear_jvp, linear_batch, linear_bias_vjp, linear_input_vjp, linear_weight_vjp
+from tensorgrad.ops.linear import _linear_jvp, linear_batch, linear_bias_vjp, linear_input_vjp, linear_weight_vjp
 
 cdef Operator where, exp, exp_, log, sub, mul, mul_, div_, sum_, amax, to, cat, chunk, empty_like, logical_or, logical_not, relu_, linear
 where, exp, exp_, log, sub, mul, mul_, div_ = (handle(n) for n in ("where", "exp", "exp_", "log", "sub", "mul", "mul_", "div_"))
 sum_, amax, to, cat, chunk, empty_like, logical_or, logical_not = (
     handle(n) for n in ("sum", "amax", "to", "cat", "chunk", "empty_like", "logical_or", "logical_not"))
+cdef Operator ones_like = handle("ones_like")
 cdef Operator sigmoid, tanh, erf, softplus, relu, threshold_backward, hardtanh, hardtanh_
 relu_, linear, sigmoid, tanh, erf, softplus, relu = (
     handle(n) for n in ("relu_", "linear", "sigmoid", "tanh", "erf", "softplus", "relu"))
@@ -53,7 +54,7 @@ elementwise(<size_t>&tg_k_leaky_relu, "leaky_relu(Tensor self, Number negative_s
             reference="np.where(self > 0, self, negative_slope * self)",
             samples=lambda make: [((make(2, 3),), {}), ((make(4), 0.3), {})], doc="Each element, the negative ones times a slope.")
 elementwise(<size_t>&tg_k_leaky_relu_backward, "leaky_relu_backward(Tensor grad_output, Tensor self, Number negative_slope)",
-            partials={"grad_output": lambda self, negative_slope: where(self > 0, 1.0, float(negative_slope))}, inplace=False,
+            partials={"grad_output": lambda self, negative_slope: where(self > 0, ones_like(self), float(negative_slope))}, inplace=False,
             reference="np.where(self > 0, grad_output, negative_slope * grad_output)", internal=True,
             samples=lambda make: [((make(4), make(4), 0.3), {})], doc="The gradient of `leaky_relu`.")
 elementwise(<size_t>&tg_k_hardtanh, "hardtanh(Tensor self, Number min_val=-1, Number max_val=1)",
@@ -104,7 +105,7 @@ cdef extern from *:
     TG_BINARY(gelu_backward, FLOAT, x * ((T)0.5 * (1 + tg_erf(y * (T)0.7071067811865476))                 \
                                          + y * (T)0.3989422804014327 * tg_exp((T)-0.5 * y * y)))
     TG_UNARY(gelu_tanh, FLOAT, (T)0.5 * x * (1 + tg_tanh((T)0.7978845608028654 * (x + (T)0.044715 * x * x * x))))
-    TG_UNARY(silu, FLOAT, x / (1 + tg_exp(-x)))
+    TG_UNARY(silu, FLOAT_AND_COMPLEX, x / (1 + tg_exp(-x)))
     TG_BINARY(silu_backward, FLOAT, x * tg_sigmoid(y) * (1 + y * (1 - tg_sigmoid(y))))
     TG_TERNARY(softplus, FLOAT, x * y > z ? x : tg_log1p(tg_exp(x * y)) / y)
     TG_UNARY(mish, FLOAT, x * tg_tanh(tg_log1p(tg_exp(x))))
@@ -182,8 +183,9 @@ def _gelu_by(self, approximate, name):
 
 
 elementwise(<size_t>&tg_k_silu, "silu(Tensor self)", method=False,
-            vjp={"self": lambda grad, self: handle("silu_backward")(grad, self)},
-            jvp=lambda self, self_t: handle("silu_backward")(self_t, self),
+            vjp={"self": lambda grad, self: (handle("silu_backward")(grad, self) if not self.is_complex()
+                                             else grad * handle("conj_physical")(_silu_slope(self)))},
+            jvp=lambda self, self_t: handle("silu_backward")(self_t, self) if not self.is_complex() else self_t * _silu_slope(self),
             reference="self / (1 + np.exp(-self))", doc="Each element times its `sigmoid`.")
 elementwise(<size_t>&tg_k_silu_backward, "silu_backward(Tensor grad_output, Tensor self)", inplace=False, internal=True,
             partials={"grad_output": lambda self: _silu_slope(self),

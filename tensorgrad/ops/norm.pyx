@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t
 
 from tensorgrad._core cimport fused
-from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BF16, TG_F16, TG_F32, dtype_of
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_F16, TG_F32, dtype_of
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, empty
 
@@ -11,7 +11,8 @@ from math import prod
 from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.graph import type_name
 
-cdef Operator mean, mul, add, rsqrt, reshape, movedim, sum_to_size, to, native_layer_norm, zeros_like, detach, var_mean
+cdef Operator mean, mul, add, rsqrt, reshape, movedim, sum_to_size, to, native_layer_norm, zeros_like, detach, var_mean, clone
+clone = handle("clone")
 mean, mul, add, rsqrt, reshape, movedim = (handle(n) for n in ("mean", "mul", "add", "rsqrt", "reshape", "movedim"))
 sum_to_size, to, native_layer_norm, zeros_like, detach, var_mean = (
     handle(n) for n in ("sum_to_size", "to", "native_layer_norm", "zeros_like", "detach", "var_mean"))
@@ -22,7 +23,7 @@ cdef str spoken(TensorBase x):
 
 
 # ---- layers -----------------------------------------------------------------------------------------
-cdef int _check_layer(TensorBase input, normalized_shape, TensorBase weight, TensorBase bias) except -1:
+cdef int _check_layer(TensorBase input, normalized_shape, TensorBase weight, TensorBase bias, bint or_complex=False) except -1:
     cdef int n = <int>len(normalized_shape), d, shift = input.ndim - n
     cdef object x
     if n < 1:
@@ -36,7 +37,7 @@ cdef int _check_layer(TensorBase input, normalized_shape, TensorBase weight, Ten
     if shift < 0 or any([input.shape[shift + d] != shape[d] for d in range(n)]):
         raise RuntimeError(f"Given normalized_shape={shape}, expected input with shape [*, {', '.join(map(str, shape))}], but got input "
                            f"of size{list((<object>input).shape)}")
-    if input.dtype.category != CAT_FLOAT:
+    if input.dtype.category != CAT_FLOAT and not (or_complex and input.dtype.category == CAT_COMPLEX):
         raise NotImplementedError(f"\"LayerNormKernelImpl\" not implemented for '{spoken(input)}'")
     for x in (<object>weight, <object>bias):
         if x is not None and (<TensorBase>x).dtype is not input.dtype:
@@ -52,7 +53,7 @@ def _layer_norm(TensorBase input, normalized_shape, TensorBase weight, TensorBas
         f32 = dtype_of(TG_F32)
         result, m, r = _layer_norm(to(input, f32), normalized_shape, None if weight is None else to(weight, f32),
                                    None if bias is None else to(bias, f32), eps)
-        return to(result, input.dtype), m, r
+        return to(result, input.dtype), to(m, input.dtype), to(r, input.dtype)
     shape = [input.shape[d] if d < input.ndim - <int>len(normalized_shape) else 1 for d in range(input.ndim)]
     rows = prod(shape)
     if fused.fused_of(input) == NULL or rows == 0 or n == 0:
@@ -190,7 +191,7 @@ composite("layer_norm(Tensor input, Size normalized_shape, Tensor? weight=None, 
 
 
 def _rms_norm(input, normalized_shape, weight, eps):
-    _check_layer(input, normalized_shape, weight, None)
+    _check_layer(input, normalized_shape, weight, None, True)
     dims = tuple(range(input.ndim - len(normalized_shape), input.ndim))
     if eps is None:
         eps = _epsilon(input.dtype.name if hasattr(input.dtype, "name") else str(input.dtype))
@@ -203,7 +204,8 @@ def _rms_norm(input, normalized_shape, weight, eps):
 
 
 def _epsilon(name):
-    return {"float16": 2.0 ** -10, "bfloat16": 2.0 ** -7, "float32": 2.0 ** -23, "float64": 2.0 ** -52}[name.rpartition(".")[2]]
+    return {"float16": 2.0 ** -10, "bfloat16": 2.0 ** -7, "float32": 2.0 ** -23, "float64": 2.0 ** -52,
+            "complex64": 2.0 ** -23, "complex128": 2.0 ** -52}[name.rpartition(".")[2]]
 
 
 composite("rms_norm(Tensor input, Size normalized_shape, Tensor? weight=None, Number? eps=None)", _rms_norm, method=False,
@@ -215,7 +217,8 @@ composite("rms_norm(Tensor input, Size normalized_shape, Tensor? weight=None, Nu
     Notes
     -----
     ``x / sqrt(mean(x ** 2) + eps) * weight`` (Zhang and Sennrich, arXiv:1910.07467); `eps` is the dtype's distance
-    between 1 and its neighbour where it is None.
+    between 1 and its neighbour where it is None. Of complex numbers the mean is that of the squares, not of the squared
+    magnitudes, as in PyTorch.
     """)
 
 
@@ -274,7 +277,10 @@ composite("group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor?
 
 def _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
     if input.ndim < 2:
-        raise RuntimeError(f"batch_norm: expected an input of at least 2 dimensions (N, C, ...), got {list(input.shape)}")
+        if input.ndim and not input.numel():
+            return clone(input)         # of no sample and no channel, which PyTorch lets through
+        raise IndexError(f"Dimension out of range (expected to be in range of [-1, 0], but got 1): batch_norm expects an input of at "
+                         f"least 2 dimensions (N, C, ...), got {list(input.shape)}")
     if (<TensorBase>input).dtype.category != CAT_FLOAT:
         raise NotImplementedError(f"\"batch_norm\" not implemented for '{spoken(<TensorBase>input)}'")
     channels = input.shape[1]

@@ -74,7 +74,10 @@ def _own_indices(x, axis, left, right, mode):
     where = arange(-left, size + right, device=x.device)
     if mode == "replicate":
         return clamp(where, 0, size - 1)
-    return _mirrored(where, size) if mode == "reflect" else where.remainder(size)
+    if mode == "reflect":
+        return _mirrored(where, size)
+    first, last = max(-left, 0), size - max(-right, 0)      # what is cropped does not come round again
+    return (where - first).remainder(last - first) + first
 
 
 def _pad(self, pad, mode, value):
@@ -103,6 +106,9 @@ def _pad(self, pad, mode, value):
                                f"({left}, {right}) at dimension {axis} of input {list(self.shape)}")
         if mode == "circular" and (left > size or right > size):
             raise RuntimeError("Padding value causes wrapping around more than once.")
+        if mode == "circular" and size + min(left, 0) + min(right, 0) < 1:
+            raise RuntimeError("Negative padding value is resulting in an empty dimension, which leaves nothing to wrap around: "
+                               f"padding ({left}, {right}) at dimension {axis} of input {list(self.shape)}")
         if left or right:
             x = index_select(x, axis, _own_indices(x, axis, left, right, mode))
     return x

@@ -2,12 +2,19 @@
 from tensorgrad._core.device cimport tg_kernel
 from tensorgrad._core.operator cimport Operator, handle
 
-from tensorgrad._core import return_types
-from tensorgrad._core.declaration import composite, elementwise
-from tensorgrad._core.dtype import names
+import math
 
-cdef Operator exp2, where, isnan, pow_, to
+from tensorgrad._core import return_types
+from tensorgrad._core.declaration import composite, elementwise, operator
+from tensorgrad._core.dtype import names
+from tensorgrad._core.elementwise import result_type
+
+cdef Operator exp2, where, isnan, pow_, to, broadcast_tensors, zeros_like
 exp2, where, isnan, pow_, to = (handle(n) for n in ("exp2", "where", "isnan", "pow", "to"))
+broadcast_tensors, zeros_like = handle("broadcast_tensors"), handle("zeros_like")
+cdef Operator sigmoid = handle("sigmoid")
+
+LN2 = 0.6931471805599453
 
 cdef extern from *:
     """
@@ -32,11 +39,17 @@ cdef extern from *:
 elementwise(<size_t>&tg_k_fmax, "fmax(Tensor self, Tensor other)", inplace=False,
             partials={"self": lambda self, other: (self >= other) | isnan(other),
                       "other": lambda self, other: ~((self >= other) | isnan(other))},
+            jvp=lambda self, other, self_t, other_t: _fmax_tangent(self, other, self_t, other_t),
             reference="np.fmax(self, other)", doc="The larger of two elements; of a number and nan the number.")
 elementwise(<size_t>&tg_k_fmin, "fmin(Tensor self, Tensor other)", inplace=False,
             partials={"self": lambda self, other: (self <= other) | isnan(other),
                       "other": lambda self, other: ~((self <= other) | isnan(other))},
             reference="np.fmin(self, other)", doc="The smaller of two elements; of a number and nan the number.")
+
+
+def _fmax_tangent(self, other, self_t, other_t):
+    """Of equal elements PyTorch takes the tangent of `other`, whose gradient goes to `self`; not so in fmin."""
+    return where((self > other) | isnan(other), 0 if self_t is None else self_t, 0 if other_t is None else other_t)
 
 
 def _one_dtype(self, values):
@@ -52,30 +65,61 @@ elementwise(<size_t>&tg_k_lcm, "lcm(Tensor self, Tensor other)", reference="np.l
             doc="The least common multiple of integers.")
 
 
-def _no_halves(self, other):
-    for x in (self, other):
-        if x.dtype.itemsize == 2:
-            name = str(x.dtype).rpartition('.')[2].capitalize()
-            raise RuntimeError(f"\"nextafter_cpu\" not implemented for '{name}': its next number is "
-                               "not that of the float that it is computed in")
+elementwise(<size_t>&tg_k_nextafter, "_nextafter(Tensor self, Tensor other)", internal=True, inplace=False, node="nextafter",
+            partials={"self": lambda self, other: self != other, "other": 0}, reference="np.nextafter(self, other)",
+            doc="`nextafter` of single and double precision.")
+composite("nextafter(Tensor self, Tensor other)", lambda self, other: _next_number(self, other), inplace=True,
+          doc="The next number that the dtype has after `self` in the direction of `other`.")
 
 
-elementwise(<size_t>&tg_k_nextafter, "nextafter(Tensor self, Tensor other)", check=_no_halves,
-            doc="The next number that the dtype has after `self` in the direction of `other`.")
+def _next_number(self, other):
+    dtype = result_type(self, other)
+    if dtype.itemsize > 2 or not dtype.is_floating_point:
+        return handle("_nextafter")(self, other)
+    a, b = broadcast_tensors((to(self, dtype), to(other, dtype)))
+    return handle("_next_half")(a, b)
+
+
+def _next_half(self, other):
+    """Loops compute halves as floats, which have other neighbours; these are found by counting bit patterns up or down."""
+    bits = self.contiguous().view(names()["int16"])
+    away = (self < other) == (self > 0)
+    step = where(away, 1, -1)
+    smallest = where(other > 0, 1, -32767)
+    following = to(where(self == 0, smallest, bits + step), names()["int16"]).view(self.dtype)
+    return where(isnan(self) | isnan(other), math.nan, where(self == other, other, following))
+
+
+def _next_half_batch(batch_size, in_dims, self, other):
+    fronts = [x.expand(batch_size, *x.shape) if d is None else x.movedim(d, 0) for x, d in zip((self, other), in_dims)]
+    return handle("_next_half")(*fronts), 0
+
+
+operator("_next_half(Tensor self, Tensor other)", _next_half, internal=True, batch=_next_half_batch, node="nextafter",
+         vjp={"self": lambda grad, self, other: where(self != other, grad, 0), "other": lambda other: zeros_like(other)},
+         jvp=lambda self, other, self_t: where(self != other, 0 if self_t is None else self_t, 0), doc="`nextafter` of two halves.")
 elementwise(<size_t>&tg_k_logaddexp2, "logaddexp2(Tensor self, Tensor other)", to_float=True, inplace=False,
-            partials={"self": lambda self, out: exp2(self - out), "other": lambda other, out: exp2(other - out)},
+            partials={"self": lambda self, other: sigmoid((self - other) * LN2),
+                      "other": lambda self, other: sigmoid((other - self) * LN2)},
             reference="np.logaddexp2(self, other)", doc="``log2(2^self + 2^other)``, without overflow in between.")
 elementwise(<size_t>&tg_k_isposinf, "isposinf(Tensor self)", inplace=False, reference="np.isposinf(self)",
             doc="Whether each element is infinite and positive.")
 elementwise(<size_t>&tg_k_isneginf, "isneginf(Tensor self)", inplace=False, reference="np.isneginf(self)",
             doc="Whether each element is infinite and negative.")
 elementwise(<size_t>&tg_k_mantissa, "_mantissa(Tensor self)", internal=True, node="frexp", inplace=False,
-            partials={"self": lambda self, out: where(self == 0, 0, out / self)}, domain=(0.3, 2.0),
+            vjp={"self": lambda grad, self: to(grad * _without_exponent(self), self.dtype)},
+            jvp=lambda self, self_t: to(self_t * _without_exponent(self), self.dtype), domain=(0.3, 2.0),
             reference="np.frexp(self)[0]", doc="The mantissa, from 0.5 on below 1.")
 elementwise(<size_t>&tg_k_exponent, "_exponent(Tensor self)", internal=True, inplace=False, domain=(0.3, 2.0),
             reference="np.frexp(self)[1] * 1.0", doc="The exponent that goes with the mantissa.")
 composite("frexp(Tensor self) -> (Tensor mantissa, Tensor exponent)", lambda self: _frexp(self), samples=lambda make: [],
           doc="Mantissas from 0.5 on below 1, and exponents as int32: ``self = mantissa * 2^exponent``.")
+
+
+def _without_exponent(self):
+    """2^-exponent: a constant, as far as the derivative goes. Of a half it may be beyond the halves."""
+    exponent = handle("_exponent")(to(self, names()["float32"]) if self.dtype.itemsize == 2 else self)
+    return exp2(-exponent.detach())
 
 
 def _frexp(self):
@@ -92,6 +136,10 @@ composite("float_power(Operand self, Operand exponent)", lambda self, exponent: 
 
 
 def _float_power(self, exponent):
+    if not hasattr(self, "dtype") and not hasattr(exponent, "dtype"):
+        raise TypeError(f"float_power() received an invalid combination of arguments - got ({type(self).__name__}, "
+                        f"{type(exponent).__name__}), but expected one of:\n * (Tensor input, Tensor exponent)\n * (Number self, Tensor "
+                        "exponent)\n * (Tensor input, Number exponent)\n")
     complex_ = any([isinstance(x, complex) or getattr(x, "is_complex", bool)() for x in (self, exponent)])
     wide = names()["complex128" if complex_ else "float64"]
     self, exponent = (x if isinstance(x, (int, float, complex)) else to(x, wide) for x in (self, exponent))

@@ -8,7 +8,7 @@ from libc.stdlib cimport free, malloc
 
 from tensorgrad._core cimport fused
 from tensorgrad._core.device cimport TG_BAD_INDEX, cpu
-from tensorgrad._core.dtype cimport CAT_FLOAT, TG_BF16, TG_F16, TG_F32, TG_F64, TG_I64, dtype_of
+from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, TG_BF16, TG_BOOL, TG_F16, TG_F32, TG_F64, TG_I64, dtype_of
 from tensorgrad._core.fused cimport tg_windows
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport TensorBase, empty
@@ -18,7 +18,7 @@ from math import prod
 
 from tensorgrad._core.declaration import composite, operator
 from tensorgrad._core.graph import type_name
-from tensorgrad.ops.conv import ints
+from tensorgrad.ops.windows import ints
 
 cdef Operator reshape, movedim, expand, gather, scatter_add, scatter, to, index_select, permute, max_, matmul, sum_, arange
 reshape, movedim, expand, gather, scatter_add, scatter, to = (
@@ -115,8 +115,8 @@ cdef TensorBase _new(TensorBase x, Windows w, tuple last, dtype):
     return empty(x.ndim, shape, dtype, x.storage.device)
 
 
-cdef int _refuse(TensorBase x, str name) except -1:
-    if x.dtype.category != CAT_FLOAT:
+cdef int _refuse(TensorBase x, str name, bint refused) except -1:
+    if x.dtype.category != CAT_FLOAT and refused:
         raise NotImplementedError(f"\"{name}\" not implemented for '{spoken(x)}'")
     return 0
 
@@ -148,12 +148,12 @@ def _max_pool(TensorBase self, Windows windows not None):
     cdef char* i
     cdef int64_t* where
     cdef int status
-    _refuse(self, "max_pool")
+    _refuse(self, "max_pool", self.dtype.category == CAT_COMPLEX or self.dtype.code == TG_BOOL)
     _check_last(self, windows.sizes, "max_pool")
     if _is_half(self):
         values, where_ = _max_pool(to(self, dtype_of(TG_F32)), windows)
         return to(values, self.dtype), where_
-    if fused.fused_of(self) == NULL:
+    if fused.fused_of(self) == NULL or self.dtype.category != CAT_FLOAT:
         return _max_of_others(self, windows)
     x = fused.packed(self)
     out, indices = _new(x, windows, windows.out, x.dtype), _new(x, windows, windows.out, dtype_of(TG_I64))
@@ -261,11 +261,11 @@ def _mean_by(TensorBase self, Windows windows not None, bint backward):
     cdef char* o
     cdef char* i
     cdef int status
-    _refuse(self, "avg_pool")
+    _refuse(self, "avg_pool", backward or self.dtype.code != TG_I64)
     _check_last(self, windows.out if backward else windows.sizes, "avg_pool")
     if _is_half(self):
         return to(_mean_by(to(self, dtype_of(TG_F32)), windows, backward), self.dtype)
-    if fused.fused_of(self) == NULL:
+    if fused.fused_of(self) == NULL or self.dtype.code == TG_I64:
         return _mean_of_others(self, windows, backward)
     x = fused.packed(self)
     out = _new(x, windows, windows.sizes if backward else windows.out, x.dtype)
@@ -281,16 +281,22 @@ def _mean_by(TensorBase self, Windows windows not None, bint backward):
 
 def _mean_of_others(x, Windows windows, backward):
     """A mean over a box is a mean along each of its dimensions: products with matrices that hold the shares."""
-    n = len(windows.sizes)
+    n, integers = len(windows.sizes), (<TensorBase>x).dtype.code == TG_I64
+    divisor_of = 1 if windows.override is None else windows.override
     for d in range(n):
         size, table = windows.sizes[d], windows.table[d]
         rows = [[0.0] * size for _ in table]
         for row, (start, count, divisor) in zip(rows, table):
             for k in range(count):
-                row[start + k * windows.step[d]] = 1.0 if windows.override is not None else 1.0 / divisor
+                row[start + k * windows.step[d]] = 1.0 if windows.override is not None or integers else 1.0 / divisor
         shares = to(_tensor_of([share for row in rows for share in row], TG_F64, x), x.dtype).reshape(len(table), size)
+        if integers and windows.override is None:
+            divisors = _tensor_of([divisor for _, _, divisor in table], TG_I64, x)
+            divisor_of = divisor_of * divisors.reshape((-1,) + (1,) * (n - 1 - d))
         axis = x.ndim - n + d
         x = movedim(matmul(movedim(x, axis, -1), shares if backward else shares.t()), -1, axis)
+    if integers:        # the whole sum is divided, towards zero
+        return handle("div")(x, divisor_of, rounding_mode="trunc")
     return x if windows.override is None else x / windows.override
 
 
@@ -334,11 +340,19 @@ for _n in (1, 2, 3):
 
 
 def _ranked(x, n, name):
+    if x.ndim not in (n + 1, n + 2) or any([size == 0 for size in x.shape[x.ndim - n - 1:]]):
+        if name == "avg_pool3d":
+            raise RuntimeError(f"non-empty 4D or 5D (batch mode) tensor expected for input, but got {list(x.shape)} (avg_pool3d)")
+        raise RuntimeError(f"{'max_pool1d: ' if name == 'max_pool1d' else ''}Expected {n + 1}D or {n + 2}D (batch mode) tensor with "
+                           f"optional 0 dim batch size for input, but got:{list(x.shape)} ({name})")
+
+
+def _adaptive_ranked(x, n, name):
+    if n > 1 and x.ndim <= n:
+        raise ValueError(f"Input dimension should be at least {n + 1}: {name} got {list(x.shape)}")
     if x.ndim not in (n + 1, n + 2):
-        raise RuntimeError(f"{name}(): Expected {n + 1}D or {n + 2}D input, but got {list(x.shape)}")
-    if any([size == 0 for size in x.shape[x.ndim - n - 1:]]):
-        raise RuntimeError(f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got: "
-                           f"{list(x.shape)} ({name})")
+        raise RuntimeError(f"{name}(): Expected {n + 1}D or {n + 2}D tensor, but got {list(x.shape)}")
+    _ranked(x, n, name)
 
 
 def _strides(stride, kernel, n):
@@ -348,7 +362,10 @@ def _strides(stride, kernel, n):
 def _geometry(self, n, name, kernel_size, stride, padding, dilation, ceil_mode, count_include_pad=True, override=None):
     kernel, padding, dilation = ints(kernel_size, n, "kernel_size"), ints(padding, n, "padding"), ints(dilation, n, "dilation")
     stride = _strides(stride, kernel, n)
-    _ranked(self, n, name)
+    if name == "max_pool1d":
+        for (value,), what in ((kernel, "kernel_size"), (stride, "stride"), (dilation, "dilation")):
+            if value <= 0:
+                raise RuntimeError(f"max_pool1d() {what} must be greater than zero, but got {value}")
     if any([k <= 0 for k in kernel]):
         raise RuntimeError(f"kernel size should be greater than zero, but got {list(kernel)} ({name})")
     if any([s <= 0 for s in stride]):
@@ -358,10 +375,14 @@ def _geometry(self, n, name, kernel_size, stride, padding, dilation, ceil_mode, 
     if any([p < 0 for p in padding]):
         raise RuntimeError(f"pad must be non-negative, but got pad: {list(padding)} ({name})")
     if any([p > ((k - 1) * d + 1) // 2 for p, k, d in zip(padding, kernel, dilation)]):
-        raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={list(padding)}, kernel_size={list(kernel)} "
-                           f"and dilation={list(dilation)} ({name})")
+        p, k, d = next(values for values in zip(padding, kernel, dilation) if values[0] > ((values[1] - 1) * values[2] + 1) // 2)
+        raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d} "
+                           f"({name})")
+    _ranked(self, n, name)
     sizes = tuple(self.shape[self.ndim - n:])
     out = [_pooled_size(*values, ceil_mode) for values in zip(sizes, kernel, stride, padding, dilation)]
+    if name == "max_pool1d" and out[0] < 1:
+        raise RuntimeError(f"max_pool1d() Invalid computed output size: {out[0]} for an input of size {list(self.shape)}")
     if any([o < 1 for o in out]):
         raise RuntimeError(f"Given input size: ({'x'.join(map(str, self.shape[self.ndim - n - 1:]))}). Calculated output size: "
                            f"({'x'.join(map(str, [self.shape[self.ndim - n - 1], *out]))}). Output size is too small ({name})")
@@ -370,17 +391,20 @@ def _geometry(self, n, name, kernel_size, stride, padding, dilation, ceil_mode, 
     return _windows(sizes, kernel, stride, padding, dilation, bool(ceil_mode), bool(count_include_pad), override)
 
 
-def _out_sizes(self, output_size, n):
+def _out_sizes(self, output_size, n, name):
     sizes = tuple(self.shape[self.ndim - n:])
     if output_size is None or hasattr(output_size, "__index__"):
         output_size = (output_size,) * n
     if len(output_size) != n:
-        raise RuntimeError(f"adaptive pooling: output_size must have {n} elements, got {len(output_size)}")
+        if n == 1:
+            raise RuntimeError(f"{name}() argument 'output_size' should contain one int (got {len(output_size)})")
+        raise RuntimeError(f"{name}: output_size must be {n} numbers, got {len(output_size)}")
     out = tuple([size if o is None else o.__index__() for size, o in zip(sizes, output_size)])
     if any([o < 0 for o in out]):
-        raise RuntimeError(f"adaptive pooling: elements of output_size must be greater than or equal to 0, got {list(out)}")
+        negative = f"Trying to create tensor with negative dimension {min(out)}: " if "max" in name else ""
+        raise RuntimeError(f"{negative}{name}: elements of output_size must be greater than or equal to 0 but received {list(out)}")
     if any([o > 1 << 24 for o in out]):
-        raise RuntimeError(f"adaptive pooling: an output_size of {list(out)} exceeds the {1 << 24} windows that a dimension may have")
+        raise RuntimeError(f"{name}: an output_size of {list(out)} exceeds the {1 << 24} windows that a dimension may have")
     return sizes, out
 
 
@@ -398,14 +422,12 @@ def _publish(n):
                                        divisor_override))
 
     def adaptive_max(self, output_size):
-        _ranked(self, n, f"adaptive_max_pool{n}d")
-        return adaptive_largest(self, _adaptive_windows(*_out_sizes(self, output_size, n)))
+        _adaptive_ranked(self, n, f"adaptive_max_pool{n}d")
+        return adaptive_largest(self, _adaptive_windows(*_out_sizes(self, output_size, n, f"adaptive_max_pool{n}d")))
 
     def adaptive_avg(self, output_size):
-        if self.ndim not in (n + 1, n + 2):
-            raise RuntimeError(f"adaptive_avg_pool{n}d(): Expected {n + 1}D or {n + 2}D tensor, but got {list(self.shape)}")
-        _ranked(self, n, f"adaptive_avg_pool{n}d")
-        return adaptive_average(self, _adaptive_windows(*_out_sizes(self, output_size, n)))
+        _adaptive_ranked(self, n, f"adaptive_avg_pool{n}d")
+        return adaptive_average(self, _adaptive_windows(*_out_sizes(self, output_size, n, f"adaptive_avg_pool{n}d")))
 
     size, kernel = (4,) * n, ((3,) * n)
     last = f"the last {n} dimensions" if n > 1 else "the last dimension"

@@ -470,6 +470,8 @@ def _multinomial_checked(TensorBase self, num_samples, replacement, generator):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if self.shape[self.ndim - 1] > 1 << 24:
+        raise RuntimeError(f"number of categories cannot exceed 2^24 (multinomial: got {self.shape[self.ndim - 1]})")
     if not replacement and num_samples > self.shape[self.ndim - 1]:
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
     return multinomial(self, num_samples, replacement, generator)
@@ -481,7 +483,10 @@ def _multinomial(TensorBase self, int64_t num_samples, bint replacement, generat
     if weights.numel:
         low, high = _extremes(weights)
         if not (low >= 0 and high < float("inf")):
-            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+            if not replacement:
+                raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+            raise RuntimeError("invalid multinomial distribution (encountering probability entry "
+                               f"{'< 0' if low < 0 else '= infinity or NaN'})")
         if not _extremes(weights.sum(-1))[0] > 0:
             raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     if not replacement:     # the largest of p / Exp(1) is a draw, the second largest a draw from the rest, and so on
@@ -502,6 +507,7 @@ def _multinomial(TensorBase self, int64_t num_samples, bint replacement, generat
 operator("_multinomial(Tensor self, int num_samples, bool replacement, Generator? generator)", _multinomial, random=True, internal=True,
          doc="`multinomial` with any number of leading dimensions.")
 composite("multinomial(Tensor self, int num_samples, bool replacement=False, *, Generator? generator=None)", _multinomial_checked,
+          out_exact="multinomial expects Long tensor out, got: {got}",
           doc="""Indices drawn with the (unnormalised) probabilities in a vector, or in each row of a matrix.
 
     Examples

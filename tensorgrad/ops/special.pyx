@@ -19,11 +19,12 @@ cdef extern from *:
     TG_UNARY(lgamma, FLOAT, tg_lgamma(x))
     TG_UNARY(erfinv, FLOAT, tg_erfinv_d(x))
     TG_UNARY(digamma, FLOAT, tg_digamma_d(x))
+    TG_UNARY(logit, FLOAT, tg_log(x / (1 - x)))
     TG_BINARY(polygamma, FLOAT, tg_polygamma_d(x, y))
     TG_UNARY_WITHIN(sinc, FLOAT_AND_COMPLEX, TG_TRIG_LIMIT / 4,                                                  \
                     x == 0 ? (T)1 : tg_sin(x * (R)3.14159265358979323846) / (x * (R)3.14159265358979323846))
     """
-    const tg_kernel tg_k_erfinv, tg_k_lgamma, tg_k_digamma, tg_k_polygamma, tg_k_sinc
+    const tg_kernel tg_k_erfinv, tg_k_lgamma, tg_k_digamma, tg_k_polygamma, tg_k_sinc, tg_k_logit
 
 elementwise(<size_t>&tg_k_lgamma, "lgamma(Tensor self)", to_float=True, partials={"self": lambda self: digamma(self)},
             reference="np.vectorize(math.lgamma, otypes=[float])(self)", domain=(0.3, 4.0),
@@ -37,9 +38,13 @@ elementwise(<size_t>&tg_k_polygamma, "_polygamma(Tensor self, Number n)", to_flo
             partials={"self": lambda self, n: polygamma(self, n + 1)}, domain=(0.3, 4.0), internal=True, inplace=False,
             samples=lambda make: [((make(3, low=0.3, high=4.0), 1), {}), ((make(3, low=0.3, high=4.0), 2), {})],
             doc="The n-th derivative of `digamma`.", node="polygamma")
-composite("polygamma(int n, Tensor self)", lambda n, self: _polygamma(n, self), method=False,
+composite("polygamma(int n, Tensor self)", lambda n, self: _polygamma(n, self),
           doc="The n-th derivative of `digamma`; digamma itself for n = 0.",
           samples=lambda make: [((1, make(3, low=0.5, high=3)), {}), ((2, make(3, low=0.5, high=3)), {})])
+
+
+composite("polygamma(Tensor self, int n)", lambda self, n: _polygamma(n, self), inplace=True,
+          samples=lambda make: [((make(3, low=0.5, high=3), 1), {})])
 
 
 def _polygamma(n, self):
@@ -55,21 +60,42 @@ def _sinc_partial(self, out):
 
 elementwise(<size_t>&tg_k_sinc, "sinc(Tensor self)", to_float=True, partials={"self": _sinc_partial}, domain=(0.2, 2.0),
             reference="np.sinc(self)", doc="``sin(pi x) / (pi x)`` of each element, 1 at 0.")
+elementwise(<size_t>&tg_k_logit, "_logit(Tensor self)", to_float=True, partials={"self": lambda self: _logit_partial(self)}, internal=True,
+            inplace=False, node="logit", domain=(0.1, 0.9), reference="np.log(self / (1 - self * 1.0))", doc="`logit` without bounds.")
 composite("logit(Tensor self, Number? eps=None)",
-          lambda self, eps: _logit(self if eps is None else self.clamp(eps, 1 - eps)), domain=(0.1, 0.9), inplace=True,
+          lambda self, eps: handle("_logit")(self if eps is None else self.clamp(eps, 1 - eps)), domain=(0.1, 0.9), inplace=True,
           reference="np.log(self / (1 - self))", doc="``log(x / (1 - x))`` of each element: the inverse of `sigmoid`.")
 
 
-def _logit(self):
-    if not (self.is_floating_point() or self.is_complex()):
-        self = self * 1.0       # 1 - self would wrap around
-    return log(self / (1 - self))
+def _logit_partial(self):
+    """1 / (x (1 - x)), infinite at 0 and 1; beyond them there is no value and no derivative."""
+    return where((self < 0) | (self > 1), math.nan, 1 / (self * (1 - self)))
 
 
-composite("xlogy(Tensor self, Tensor other)",
-          lambda self, other: where((self == 0) & (other == other), 0, self * log(other)), domain=(0.3, 2.0),
-          inplace=True,
-          reference="np.where(self == 0, 0, self * np.log(other))", doc="``x * log(y)``, and 0 where x is 0.")
+composite("xlogy(Operand self, Operand other)", lambda self, other: _xlogy(self, other), domain=(0.3, 2.0), inplace=True,
+          reference="np.where(self == 0, 0, self * np.log(other))",
+          samples=lambda make: [((make(3, 4, low=0.3, high=2.0), make(4, low=0.3, high=2.0)), {}), ((make(3), 2.5), {}),
+                                ((2.5, make(3, low=0.3, high=2.0)), {})],
+          doc="``x * log(y)``, and 0 where x is 0.")
+
+
+def _xlogy(self, other):
+    if not hasattr(self, "dtype") and not hasattr(other, "dtype"):
+        raise TypeError(f"xlogy() received an invalid combination of arguments - got ({type(self).__name__}, {type(other).__name__}), but "
+                        "expected one of:\n * (Tensor input, Tensor other)\n * (Number self, Tensor other)\n * (Tensor input, Number "
+                        "other)\n")
+    if isinstance(other, (int, float)):
+        logarithm = math.log(other) if other > 0 else -math.inf if other == 0 else math.nan
+        return self * logarithm if math.isfinite(logarithm) else where((self == 0) & (other == other), 0, self * logarithm)
+    return times_log(self, other, log, 0)
+
+
+def times_log(self, other, logarithm, least):
+    """x log(y), of which 0 log(0) is 0; where the logarithm is finite, it is the derivative at x = 0 too."""
+    singular = (self == 0) & ((other <= least) | (other == math.inf))
+    return where(singular, 0, self * logarithm(where(singular, 1, other)))
+
+
 composite("nan_to_num(Tensor self, Number? nan=None, Number? posinf=None, Number? neginf=None)",
           lambda self, nan, posinf, neginf: _nan_to_num(self, nan, posinf, neginf), inplace=True,
           reference="np.nan_to_num(self)", doc="nan replaced by 0 and infinities by the largest finite numbers, or by what is given.")
@@ -103,9 +129,12 @@ composite("cross(Tensor self, Tensor other, Dim dim=-1)", lambda self, other, di
 
 
 def _cross(self, other, dim):
+    if self.ndim != other.ndim:
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions: got shapes "
+                           f"{list(self.shape)} and {list(other.shape)}")
+    if self.size(dim) != 3 or other.size(dim) != 3:
+        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {self.size(dim)} and {other.size(dim)}")
     self, other = handle("broadcast_tensors")((self, other))
-    if self.size(dim) != 3:
-        raise RuntimeError(f"inputs dimension {dim} must have length 3. Got {self.size(dim)} and {other.size(dim)}")
     return (roll(self, -1, dim) * roll(other, -2, dim)) - (roll(self, -2, dim) * roll(other, -1, dim))
 
 
@@ -133,7 +162,8 @@ def _meshgrid(tensors, indexing):
 
 
 composite("diff(Tensor self, int n=1, Dim dim=-1, Tensor? prepend=None, Tensor? append=None)",
-          lambda self, n, dim, prepend, append: _diff(_between(prepend, self, append, dim), n, dim), reference="np.diff(self, n, dim)",
+          lambda self, n, dim, prepend, append: _diff(_between(prepend, self, append, dim) if n else self, n, dim),
+          reference="np.diff(self, n, dim)",
           samples=lambda make: [((make(2, 5),), {}), ((make(5), 2), {})], doc="Differences of neighbours along a dimension, `n` times.")
 
 
@@ -147,7 +177,7 @@ def _diff(self, n, dim):
         raise RuntimeError(f"order must be non-negative but got {n}")
     if self.ndim == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
-    for _ in range(n):
+    for _ in range(min(n, self.size(dim))):      # then nothing is left
         size = self.size(dim)
         later, earlier = self.narrow(dim, 1, max(size - 1, 0)), self.narrow(dim, 0, max(size - 1, 0))
         self = later ^ earlier if str(self.dtype) == "tensorgrad.bool" else later - earlier

@@ -5,9 +5,11 @@ from tensorgrad._core.operator cimport Operator, handle
 import math
 
 from tensorgrad._core.declaration import composite, elementwise
+from tensorgrad._core.dtype import finfo
+from tensorgrad.ops.special import times_log
 
-cdef Operator where, exp, log, log1p, sign, isnan
-where, exp, log, log1p, sign, isnan = (handle(n) for n in ("where", "exp", "log", "log1p", "sign", "isnan"))
+cdef Operator where, exp, log, log1p, sign
+where, exp, log, log1p, sign = (handle(n) for n in ("where", "exp", "log", "log1p", "sign"))
 cdef Operator i0, i0e, i1, i1e, erfcx, zeta, j0, j1
 i0, i0e, i1, i1e = handle("i0"), handle("special_i0e"), handle("special_i1"), handle("special_i1e")
 erfcx, zeta, j0, j1 = handle("special_erfcx"), handle("special_zeta"), handle("special_bessel_j0"), handle("special_bessel_j1")
@@ -40,21 +42,33 @@ cdef extern from *:
     const tg_kernel tg_k_i0, tg_k_i0e, tg_k_i1, tg_k_i1e, tg_k_j0, tg_k_j1, tg_k_y0, tg_k_y1
     const tg_kernel tg_k_erfcx, tg_k_ndtr, tg_k_ndtri, tg_k_log_ndtr, tg_k_entr, tg_k_zeta
 
+
+def _small(x):
+    """Where the first term of a series is all there is, and a quotient such as I1(x) / x would not be differentiable as it is computed."""
+    return x.abs() <= finfo(x.dtype).eps
+
+
+def _nonzero(x):
+    """What may be divided by: 0 / 0 would be nan in the derivative of the branch that is not taken, too."""
+    return where(_small(x), 1, x)
+
+
 elementwise(<size_t>&tg_k_i0, "i0(Tensor self)", to_float=True, partials={"self": lambda self: i1(self)}, reference="np.i0(self)",
             aliases=("special_i0",), doc="The modified Bessel function of the first kind of order 0.")
 elementwise(<size_t>&tg_k_i0e, "special_i0e(Tensor self)", to_float=True, method=False, inplace=False,
             partials={"self": lambda self, out: i1e(self) - sign(self) * out},
             reference="np.i0(self) * np.exp(-np.abs(self * 1.0))", doc="``exp(-|x|) I0(x)``.")
 elementwise(<size_t>&tg_k_i1, "special_i1(Tensor self)", to_float=True, method=False, inplace=False,
-            partials={"self": lambda self, out: where(self == 0, 0.5, i0(self) - out / self)}, domain=(0.2, 3.0),
+            partials={"self": lambda self, out: where(_small(self), 0.5, i0(self) - out / _nonzero(self))}, domain=(0.2, 3.0),
             doc="The modified Bessel function of the first kind of order 1.")
 elementwise(<size_t>&tg_k_i1e, "special_i1e(Tensor self)", to_float=True, method=False, inplace=False,
-            partials={"self": lambda self, out: where(self == 0, 0.5, i0e(self) - out * (sign(self) + 1 / self))}, domain=(0.2, 3.0),
+            partials={"self": lambda self, out: where(_small(self), 0.5, i0e(self) - out * (sign(self) + 1 / _nonzero(self)))},
+            domain=(0.2, 3.0),
             doc="``exp(-|x|) I1(x)``.")
 elementwise(<size_t>&tg_k_j0, "special_bessel_j0(Tensor self)", to_float=True, method=False, inplace=False,
             partials={"self": lambda self: -j1(self)}, doc="The Bessel function of the first kind of order 0.")
 elementwise(<size_t>&tg_k_j1, "special_bessel_j1(Tensor self)", to_float=True, method=False, inplace=False,
-            partials={"self": lambda self, out: where(self == 0, 0.5, j0(self) - out / self)}, domain=(0.2, 3.0),
+            partials={"self": lambda self, out: where(_small(self), 0.5, j0(self) - out / _nonzero(self))}, domain=(0.2, 3.0),
             doc="The Bessel function of the first kind of order 1.")
 elementwise(<size_t>&tg_k_y0, "special_bessel_y0(Tensor self)", to_float=True, method=False, inplace=False, domain=(0.2, 3.0),
             partials={"self": lambda self: -handle("special_bessel_y1")(self)}, doc="The Bessel function of the second kind of order 0.")
@@ -81,7 +95,7 @@ elementwise(<size_t>&tg_k_zeta, "special_zeta(Tensor self, Tensor other)", to_fl
             jvp=lambda self, other, other_t: -other_t * self * zeta(self + 1, other),
             doc="Hurwitz' zeta function: the sum of ``(k + other)^-self`` over k = 0, 1, ...")
 composite("special_xlog1py(Tensor self, Tensor other)",
-          lambda self, other: where((self == 0) & ~isnan(other), 0, self * log1p(other)), method=False, domain=(0.3, 2.0),
+          lambda self, other: times_log(self, other, log1p, -1), method=False, domain=(0.3, 2.0),
           reference="self * np.log1p(other)", doc="``x * log1p(y)``, and 0 where x is 0.")
 composite("special_multigammaln(Tensor self, int p)", lambda self, p: _mvlgamma(self, p), method=False, domain=(3.0, 6.0),
           samples=lambda make: [((make(3, low=3.0, high=5.0), 2), {})],

@@ -112,6 +112,8 @@ def _dims(x, s, dim, name):
     if dim is None:
         dim = tuple(range(x.ndim)) if s is None else tuple(range(x.ndim - len(s), x.ndim))
     for d in dim:
+        if x.ndim == 0:
+            raise IndexError(f"Dimension specified as {d} but tensor has no dimensions: {name} needs at least one")
         if not -x.ndim <= d < x.ndim:
             raise IndexError(f"Dimension out of range (expected to be in range of [{-x.ndim}, {x.ndim - 1}], but got {d})")
     dim = tuple([d % x.ndim for d in dim])

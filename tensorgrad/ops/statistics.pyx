@@ -40,7 +40,7 @@ def _searchsorted(TensorBase sequence, TensorBase values, bint int32, bint right
     if a.ndim == 1:
         found = np.searchsorted(a, v, side)
     else:
-        rows, wanted = a.reshape(-1, a.shape[-1]), v.reshape(math.prod(v.shape[:-1]), v.shape[-1])
+        rows, wanted = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), v.reshape(math.prod(v.shape[:-1]), v.shape[-1])
         found = np.stack([np.searchsorted(row, w, side) for row, w in zip(rows, wanted)]) if len(rows) else np.zeros(v.shape)
         found = found.reshape(v.shape)
     return from_array(np.asarray(found), dtype_of(TG_I32 if int32 else TG_I64), values.storage.device)
@@ -162,9 +162,11 @@ def _histc(self, bins, low, high):
         raise RuntimeError(f"range of [{low}, {high}] is not finite")
     if low > high:
         raise RuntimeError("max must be larger than min")
+    # the ends are numbers of the dtype: a half has few of them
+    low, high = handle("scalar_tensor")(low, dtype=self.dtype).item(), handle("scalar_tensor")(high, dtype=self.dtype).item()
     x = reshape(self, (-1,))
     x = x[(x >= low) & (x <= high)]
-    place = to((x - low) * (bins / (high - low)), dtype_of(TG_I64)).clamp(max=bins - 1)
+    place = to((x - low) * bins / (high - low), dtype_of(TG_I64)).clamp(max=bins - 1)
     return scatter_add(zeros(bins, dtype=self.dtype, device=self.device), 0, place, handle("ones_like")(x))
 
 
@@ -354,7 +356,9 @@ def _cdist(x1, x2, p):
         raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.size(-1)} X2: {x2.size(-1)}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
-    return norm(unsqueeze(x1, -2) - unsqueeze(x2, -3), p, -1)
+    apart = unsqueeze(x1, -2) - unsqueeze(x2, -3)
+    # of order 0: what differs is counted, with a gradient that is zero
+    return norm(apart, p, -1) if p else sum_(apart.sgn().abs(), (-1,))
 
 
 def _pdist(self, p):
@@ -381,6 +385,14 @@ def _cov(self, correction, fweights, aweights):
     for name, w in (("fweights", fweights), ("aweights", aweights)):
         if w is not None and w.ndim > 1:
             raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {w.ndim} dimensions")
+        if w is not None and (w.is_floating_point() or w.is_complex()) != (name == "aweights"):
+            raise RuntimeError(f"cov(): expected {name} to have {'floating point' if name == 'aweights' else 'integral'} dtype but got "
+                               f"{name} with {w.type().rpartition('.')[2].removesuffix('Tensor')} dtype")
+        if w is not None and w.numel() != x.size(1):
+            raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations in the input but got "
+                               f"{w.numel()} != {x.size(1)}")
+        if w is not None and w.numel() and bool((w < 0).any()):
+            raise RuntimeError(f"cov(): {name} cannot be negative")
     weights = fweights if aweights is None else aweights if fweights is None else fweights * aweights
     total = x.size(1) if weights is None else sum_(weights)
     mean = (sum_(x, (1,), True) if weights is None else sum_(x * weights, (1,), True)) / total

@@ -3,8 +3,13 @@
 Each operator stands here whole: the expression that the loops are made of (kernels/cpu/loops.h), then
 the declaration with its partial derivative. Adding one needs nothing anywhere else.
 """
+from cpython.object cimport PyObject
+
+from tensorgrad._core.declaration cimport native
 from tensorgrad._core.device cimport tg_kernel
-from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.dtype cimport TG_BOOL, TG_I64, dtype_of
+from tensorgrad._core.operator cimport Operator, call1, call2, handle
+from tensorgrad._core.types cimport TensorBase
 
 from tensorgrad._core.declaration import composite, elementwise
 
@@ -17,7 +22,7 @@ cdef Operator sin, cos, exp, log, sqrt, rsqrt, where, zeros_like, real, full_lik
 sin, cos, exp, log, sqrt, rsqrt = handle("sin"), handle("cos"), handle("exp"), handle("log"), handle("sqrt"), handle("rsqrt")
 where, zeros_like, real, full_like = handle("where"), handle("zeros_like"), handle("real"), handle("full_like")
 cdef Operator sinh, cosh, tanh
-cdef Operator infinite = handle("_isinf")
+cdef Operator infinite = handle("_isinf"), square_of = handle("_square"), to = handle("to")
 sinh, cosh, tanh = handle("sinh"), handle("cosh"), handle("tanh")
 
 # pi/180, 2/sqrt(pi), ln 2, ln 10
@@ -154,8 +159,17 @@ elementwise(<size_t>&tg_k_rsqrt, "rsqrt(Tensor self)", to_float=True, partials={
             reference="1 / np.sqrt(self)", domain=(0.2, 4.0), doc="Reciprocal of the square root of each element.")
 elementwise(<size_t>&tg_k_reciprocal, "reciprocal(Tensor self)", to_float=True, partials={"self": lambda out: -out * out},
             reference="1 / self", domain=(0.2, 4.0), doc="Reciprocal of each element.")
-elementwise(<size_t>&tg_k_square, "square(Tensor self)", partials={"self": lambda self: 2 * self},
-            reference="self * self", node="pow", doc="Square of each element.")
+elementwise(<size_t>&tg_k_square, "_square(Tensor self)", partials={"self": lambda self: 2 * self}, internal=True,
+            reference="self * self", node="pow", doc="`square` of numbers.")
+
+
+cdef object _square(PyObject** a):
+    """As `pow` has it, the square of a bool is an int64."""
+    cdef TensorBase self = <TensorBase>a[0]
+    return call2(to, self, dtype_of(TG_I64)) if self.dtype.code == TG_BOOL else call1(square_of, self)
+
+
+composite("square(Tensor self)", native(_square), inplace=True, reference="self * (self * 1)", doc="Square of each element.")
 
 # ---- sigmoid and its kin -------------------------------------------------------------------------------
 cdef extern from *:
@@ -166,7 +180,7 @@ cdef extern from *:
     TG_UNARY(erfc, FLOAT, tg_erfc(x))
     TG_BINARY(tanh_backward, FLOAT, x * (1 - y * y))
     TG_BINARY(sigmoid_backward, FLOAT, x * y * (1 - y))
-    TG_BINARY(threshold_backward, INTEGER_AND_FLOAT, y > 0 ? x : (T)0)
+    TG_BINARY(threshold_backward, INTEGER_AND_FLOAT, y <= 0 ? (T)0 : x)
     """
     const tg_kernel tg_k_sigmoid, tg_k_relu, tg_k_erf, tg_k_erfc
     const tg_kernel tg_k_tanh_backward, tg_k_sigmoid_backward, tg_k_threshold_backward
@@ -180,7 +194,7 @@ elementwise(<size_t>&tg_k_sigmoid, "sigmoid(Tensor self)", to_float=True, partia
     -----
     ``sigmoid(x) = 1 / (1 + exp(-x))``
     """)
-elementwise(<size_t>&tg_k_relu, "relu(Tensor self)", partials={"self": lambda out: out > 0},
+elementwise(<size_t>&tg_k_relu, "relu(Tensor self)", partials={"self": lambda out: ~(out <= 0)},
             vjp={"self": lambda grad, out: threshold_backward(grad, out)},
             reference="np.maximum(self, 0)", domain=(0.1, 2.0), doc="The positive part of each element, ``max(x, 0)``.")
 elementwise(<size_t>&tg_k_erf, "erf(Tensor self)", to_float=True,
@@ -198,8 +212,8 @@ elementwise(<size_t>&tg_k_sigmoid_backward, "sigmoid_backward(Tensor grad_output
                       "output": lambda grad_output, output: grad_output * (1 - 2 * output)},
             reference="grad_output * output * (1 - output)", doc="The gradient of `sigmoid`, from its output.", internal=True)
 elementwise(<size_t>&tg_k_threshold_backward, "threshold_backward(Tensor grad_output, Tensor self)", inplace=False,
-            partials={"grad_output": lambda self: self > 0}, reference="np.where(self > 0, grad_output, 0)",
-            doc="The gradient of `relu`: what comes back where the output was positive.", internal=True)
+            partials={"grad_output": lambda self: ~(self <= 0)}, reference="np.where(self <= 0, 0, grad_output)",
+            doc="The gradient of `relu`: what comes back where the output was positive (or nan, which is not to be hidden).", internal=True)
 
 # ---- sign, rounding, complex parts -------------------------------------------------------------------
 cdef extern from *:

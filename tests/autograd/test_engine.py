@@ -222,6 +222,27 @@ def test_threads_share_a_graph_that_is_kept():
     assert found == [[2.0, 4.0]] * 8
 
 
+def test_threads_add_to_a_gradient_that_an_inner_tensor_keeps():
+    x = tensorgrad.ones(1 << 16, requires_grad=True)  # large enough for kernels to let the GIL go
+    y = x * 2.0
+    y.retain_grad()
+    z = (y * 3.0).sum()
+    start = threading.Barrier(4)
+
+    def work():
+        start.wait()
+        for _ in range(5):
+            z.backward(retain_graph=True)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert (y.grad == 60.0).all()
+    assert (x.grad == 120.0).all()
+
+
 def test_the_graph_dies_with_its_output():
     gc.collect()
     gc.disable()

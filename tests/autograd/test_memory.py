@@ -71,3 +71,18 @@ def test_live_bytes_do_not_grow_with_steps():
     for _ in range(9_990):
         step()
     assert live() == after_ten
+
+
+def test_the_memory_of_large_gradients_is_given_back_while_they_are_zero():
+    x = tensorgrad.ones(1 << 16, requires_grad=True)
+    x.sum().backward()
+    size = 4 << 16
+    before = memory_stats()["live"]
+    tensorgrad.autograd.zero_grad_([x])
+    assert before - memory_stats()["live"] >= size - 64
+    assert (x.grad == 0).all()  # written out when somebody looks
+    (2 * x).sum().backward()
+    assert (x.grad == 2).all()
+    held = x.grad
+    tensorgrad.autograd.zero_grad_([x])
+    assert (held == 0).all() and x.grad is held  # whoever holds it sees it become zero

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 import tensorgrad as tg
+from tensorgrad._core.operator import all_operators
 from tensorgrad._core.types import memory_stats
+from tensorgrad.testing.sampling import samples_of
 from tensorgrad_nn import functional as F
 
 FUZZER = Path(__file__).with_name("hostile_fuzzer.py")
@@ -226,6 +228,42 @@ def test_a_wrapper_outlives_the_memory_of_what_it_wraps():
 def test_none_beside_tensors_under_vmap():
     layout = (tg.ones(7), None)
     assert tg.func.vmap(lambda x: x.new_zeros((3,), layout=layout))(tg.ones(2, 3)).shape == (2, 3)
+
+
+# ---- tensors that have escaped from a transform -----------------------------------------------------------
+def _escaped(x, transform):
+    """The wrapper that a transformed function saw, which has no memory."""
+    kept = []
+    if transform == "grad":
+        tg.func.grad(lambda y: (kept.append(y), y.sum())[1])(x.detach().to(tg.float64))
+    else:
+        tg.func.vmap(lambda y: (kept.append(y), y.sum())[1])(tg.stack([x.detach(), x.detach()]))
+    return kept[0]
+
+
+def _with_escaped(value, transform):
+    if isinstance(value, tg.Tensor):
+        return _escaped(value, transform)
+    if isinstance(value, (tuple, list)):
+        return type(value)(_with_escaped(x, transform) for x in value)
+    return value
+
+
+@pytest.mark.parametrize("transform", ["grad", "vmap"])
+def test_no_operator_touches_the_memory_that_an_escaped_tensor_lacks(transform):
+    refused = 0
+    for op in all_operators().values():
+        for overload in op.overloads:
+            for args, kwargs in samples_of(overload, tg.float64):
+                args = _with_escaped(tuple(args), transform)
+                kwargs = {name: _with_escaped(x, transform) for name, x in kwargs.items()}
+                try:
+                    op(*args, **kwargs)
+                except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError):
+                    refused += 1
+    assert refused > 1000
+    with pytest.raises(RuntimeError, match="escaped"):
+        tg.cat([_escaped(tg.ones(2), transform)] * 2)
 
 
 # ---- the fuzzer -------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tensorgrad
+import tensorgrad_nn
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed (tox -e parity installs it)")
 
@@ -48,22 +49,29 @@ def dtype_name(dtype):
 def _array(tensor):
     """The values of a tensor of either library; bfloat16 as the float32 that it is the upper half of."""
     tensor = tensor.detach()
+    if isinstance(tensor, torch.Tensor) and torch._is_zerotensor(tensor):
+        tensor = torch.zeros(tensor.shape, dtype=tensor.dtype)
     if dtype_name(tensor.dtype) == "bfloat16":
         tensor = tensor.float()
     return np.array(tensor.resolve_conj().resolve_neg().numpy())
 
 
-def tensor_to_tensorgrad(tensor):
-    """A leaf with the same values, dtype, strides and `requires_grad`."""
+def tensor_to_tensorgrad(tensor, storages=None):
+    """A leaf with the same values, dtype, strides and `requires_grad`; `storages` has those that are shared, by address."""
+    storages = {} if storages is None else storages
     dtype = TO_TENSORGRAD[tensor.dtype]
     resolved = tensor.detach().resolve_conj().resolve_neg()
     shape = tuple(tensor.shape)
     stored = resolved.untyped_storage().nbytes() // resolved.element_size()
-    if tensor.is_contiguous() and (stored == tensor.numel() or stored > 100_000):
+    address = (resolved.untyped_storage().data_ptr(), dtype)
+    if tensor.is_contiguous() and (stored == tensor.numel() or stored > 100_000) and address not in storages:
         out = tensorgrad.tensor(_array(resolved)).to(dtype)
+        if stored == tensor.numel() and stored:
+            storages[address] = out.reshape(-1)
     else:
-        flat = resolved.as_strided((stored,), (1,), 0)
-        base = tensorgrad.tensor(_array(flat)).to(dtype)
+        if address not in storages:
+            storages[address] = tensorgrad.tensor(_array(resolved.as_strided((stored,), (1,), 0))).to(dtype)
+        base = storages[address]
         out = tensorgrad.as_strided(base, shape, tuple(resolved.stride()), resolved.storage_offset()).detach()
     assert tuple(out.shape) == shape
     return out.requires_grad_() if tensor.requires_grad else out
@@ -74,7 +82,7 @@ def to_tensorgrad(value, memo=None):
     memo = {} if memo is None else memo
     if isinstance(value, torch.Tensor):
         if id(value) not in memo:
-            memo[id(value)] = (tensor_to_tensorgrad(value), value)
+            memo[id(value)] = (tensor_to_tensorgrad(value, memo.setdefault("storages", {})), value)
         return memo[id(value)][0]
     if isinstance(value, torch.Size):
         return tensorgrad.Size(value)
@@ -89,6 +97,10 @@ def to_tensorgrad(value, memo=None):
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, dict):
         return {key: to_tensorgrad(item, memo) for key, item in value.items()}
+    if isinstance(value, torch.memory_format):
+        return getattr(tensorgrad, str(value).rpartition(".")[2])
+    if isinstance(value, torch.nn.PairwiseDistance):
+        return tensorgrad_nn.PairwiseDistance(value.norm, value.eps, value.keepdim)
     if isinstance(value, slice):
         return slice(*(to_tensorgrad(item, memo) for item in (value.start, value.stop, value.step)))
     return value

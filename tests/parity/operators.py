@@ -32,7 +32,7 @@ SAMPLES, SAMPLES_SEEN = 4, 12
 
 # Their values are drawn, are what memory holds, or depend on the order of equal elements: shapes and dtypes are compared.
 WITHOUT_VALUES = set(
-    ["argsort", "bernoulli", "empty", "empty_like", "multinomial", "new_empty", "nn.functional.dropout", "normal", "rand_like", "randint", "randint_like", "randn", "randn_like", "resize_", "resize_as_", "uniform", "exponential", "cauchy", "geometric", "log_normal", "empty_strided", "new_empty_strided", "empty_permuted", "nn.functional.alpha_dropout", "nn.functional.dropout2d", "nn.functional.dropout3d", "nn.functional.feature_alpha_dropout", "nn.functional.rrelu"]
+    ["argsort", "bernoulli", "empty", "empty_like", "multinomial", "new_empty", "nn.functional.dropout", "normal", "rand_like", "randint", "randint_like", "randn", "randn_like", "resize_", "resize_as_", "uniform", "exponential", "cauchy", "geometric", "log_normal", "empty_strided", "new_empty_strided", "empty_permuted", "nn.functional.alpha_dropout", "nn.functional.dropout2d", "nn.functional.dropout3d", "nn.functional.feature_alpha_dropout", "nn.functional.rrelu", "nn.functional.multi_head_attention_forward"]
 )
 
 REFLECTED = {
@@ -50,14 +50,21 @@ REFLECTED = {
 # Where the database calls an operator with its arguments in another order.
 REORDERED = {
     "polygamma": lambda x, n: tensorgrad.polygamma(n, x),
+    "special.polygamma": lambda x, n: tensorgrad.special.polygamma(n, x),
+    "linalg.pinv(singular)": lambda a, b: tensorgrad.linalg.pinv(a @ b.mT),
+    "linalg.lstsq(grad_oriented)": lambda a, b, driver: tensorgrad.linalg.lstsq(a, b, driver=driver)[0:2],
     "where": lambda x, condition, other: tensorgrad.where(condition, x, other),
     "zero_": lambda x: x.clone().zero_(),
     "einsum": lambda tensors, equation: tensorgrad.einsum(equation, *tensors),
+    "nn.functional.embedding": lambda weight, index, **options: tensorgrad_nn.functional.embedding(index, weight, **options),
     "normal(in_place)": lambda x, mean, std: x.clone().normal_(mean, std),
 }
 
 # Among equal elements the index is any of theirs, in PyTorch too: the values are compared.
-TIES = {"topk", "kthvalue", "sort", "msort"}
+TIES = {"topk", "kthvalue", "sort", "msort", "mode"}
+
+# The vectors of these decompositions are unique up to a sign or phase only: the database says what of them is compared.
+UP_TO_PHASE = {"linalg.eigh", "linalg.svd"}
 
 ASPECTS = ("forward", "strides", "method", "in-place", "backward", "forward mode", "double backward", "errors")
 
@@ -103,12 +110,15 @@ def spread(samples):
 class Case:
     """One sample in both libraries: the arguments of each, and those of their tensors that require a gradient."""
 
-    def __init__(self, sample):
+    def __init__(self, sample, up_to_phase=False):
+        self.up_to_phase = up_to_phase
         memo = {}
         self.theirs = (sample.input, tuple(sample.args), dict(sample.kwargs))
         self.ours = to_tensorgrad(self.theirs, memo)
+        self.drawn = bool(sample.kwargs.get("dropout_p"))
         self.leaves = [t for t in tensors_in(self.theirs) if t.requires_grad and t.is_leaf]
         self.our_leaves = [memo[id(t)][0] for t in self.leaves]
+        self.process = sample.output_process_fn_grad
 
     def run(self, theirs, ours):
         """Both results; None where PyTorch itself refuses the sample."""
@@ -118,7 +128,8 @@ class Case:
             return None
         if any(t.dtype not in TO_TENSORGRAD for t in tensors_in(expected)):
             return None
-        return expected, ours(self.ours[0], *self.ours[1], **self.ours[2])
+        found = ours(self.ours[0], *self.ours[1], **self.ours[2])
+        return (self.process(expected), self.process(found)) if self.up_to_phase else (expected, found)
 
 
 def cases(info, dtype, requires_grad):
@@ -126,7 +137,7 @@ def cases(info, dtype, requires_grad):
     # `info.sample_inputs` would record the stack at each sample, which takes longer than all the rest.
     for sample in spread(info.sample_inputs_func(info, "cpu", getattr(torch, dtype), requires_grad)):
         try:
-            yield Case(sample)
+            yield Case(sample, info.name in UP_TO_PHASE)
         except KeyError:
             # a dtype that tensorgrad does not have
             continue
@@ -201,9 +212,20 @@ def _gradients(case, results, create_graph):
         for vector in (*vectors, *our_vectors):
             vector.requires_grad_()
     options = {"allow_unused": True, "create_graph": create_graph}
-    theirs = torch.autograd.grad(expected, case.leaves, vectors, **options)
+    theirs = _grad_of_theirs(expected, case.leaves, vectors, **options)
     ours = tensorgrad.autograd.grad(found, case.our_leaves, our_vectors, **options)
     return difference(theirs, ours, slack=4, where="gradient"), (theirs, ours, vectors, our_vectors)
+
+
+class NotInPyTorch(Exception):
+    """PyTorch has no derivative here: there is nothing to compare with."""
+
+
+def _grad_of_theirs(*args, **options):
+    try:
+        return torch.autograd.grad(*args, **options)
+    except NotImplementedError as error:
+        raise NotInPyTorch from error
 
 
 def _compare_backward(case, results):
@@ -221,16 +243,18 @@ def _compare_double_backward(case, results):
     if not pairs:
         return None
     weights, our_weights = _random_like([a for a, _ in pairs])
-    second = torch.autograd.grad([a for a, _ in pairs], [*case.leaves, *vectors], weights, allow_unused=True)
+    second = _grad_of_theirs([a for a, _ in pairs], [*case.leaves, *vectors], weights, allow_unused=True)
     our_second = tensorgrad.autograd.grad(
         [b for _, b in pairs], [*case.our_leaves, *our_vectors], our_weights, allow_unused=True
     )
-    return difference(_zeros_for_none(second), _zeros_for_none(our_second), slack=16, where="second gradient")
+    expected = _zeros_for_none(second, [*case.leaves, *vectors])
+    found = _zeros_for_none(our_second, [*case.our_leaves, *our_vectors])
+    return difference(expected, found, slack=16, where="second gradient")
 
 
-def _zeros_for_none(gradients):
-    """Whether a second derivative that is zero is None or zeros is each formula's own affair."""
-    return ["zero" if g is None or not bool((g != 0).any()) else g for g in gradients]
+def _zeros_for_none(gradients, inputs):
+    """Whether a second derivative that is zero is None, zeros or what rounding leaves of them is each formula's own affair."""
+    return [x.detach().new_zeros(x.shape) if g is None else g for g, x in zip(gradients, inputs)]
 
 
 def _compare_forward_mode(case, theirs, ours):
@@ -249,6 +273,7 @@ def _compare_forward_mode(case, theirs, ours):
                 if library is torch:
                     return None
                 raise
+            out = case.process(out) if case.up_to_phase else out
             unpacked = [ad.unpack_dual(t) for t in tensors_in(out) if t.is_floating_point() or t.is_complex()]
             results.append([(u.primal.detach(), None if u.tangent is None else u.tangent.detach()) for u in unpacked])
     return difference(*results, slack=4, where="dual")
@@ -278,21 +303,23 @@ def compare(name, aspect, dtype):
         for case in cases(info, dtype, requires_grad=aspect in ("backward", "forward mode", "double backward")):
             try:
                 if aspect == "forward mode":
-                    found = case.leaves and values and _compare_forward_mode(case, theirs, ours)
+                    found = case.leaves and values and not case.drawn and _compare_forward_mode(case, theirs, ours)
                 else:
                     results = case.run(theirs, ours)
                     if results is None:
                         continue
                     if aspect == "backward":
-                        found = values and _compare_backward(case, results)
+                        found = values and not case.drawn and _compare_backward(case, results)
                     elif aspect == "double backward":
-                        found = values and _compare_double_backward(case, results)
+                        found = values and not case.drawn and _compare_double_backward(case, results)
                     elif aspect == "strides":
                         found = strides_differ(*results)
                     elif info.name in TIES:
                         found = difference(*(_first(r) for r in results))
                     else:
-                        found = difference(*results, values=values)
+                        found = difference(*results, values=values and not case.drawn)
+            except NotInPyTorch:
+                continue
             except Exception as error:
                 found = f"{type(error).__name__}: {error}".splitlines()[0]
             compared = True

@@ -104,4 +104,4 @@ def normalized(open_device: Any, input: Any, shape: tuple[int, ...], weight: Any
     with open_device(device_array(input).device_index) as device:
         kernel = device.kernel(("layer_norm", of, tree), make)
         device.launch("layer_norm", kernel, arguments, **({"blocks": rows} if tree else {"items": rows}))
-    return out, mean, rstd
+    return out, mean.to(input.dtype), rstd.to(input.dtype)

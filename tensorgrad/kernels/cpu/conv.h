@@ -167,9 +167,13 @@ static void tg_conv_part(void *context, int64_t begin, int64_t end) {
     const int input = j->which == TG_CONV_INPUT;
     const int64_t channels = c->groups * (input ? c->in_channels : c->out_channels), volume = tg_volume(input ? c->in : c->out);
     char *out = input ? j->x : j->y;
-    tg_conv_fill(c->dtype, out + begin * channels * volume * tg_itemsize(c->dtype), j->bias, end - begin, channels, volume);
-    int status = j->direct ? tg_conv_directly(c, j->direct, input, j->top, j->left, out, input ? j->y : j->x, j->w, begin, end)
-                           : tg_conv_images(c, j->blas, j->which, j->x, j->y, j->w, begin, end);
+    int status;
+    if (j->direct) {
+        status = tg_conv_directly(c, j->direct, input, j->top, j->left, out, input ? j->y : j->x, j->w, j->bias, begin, end);
+    } else {
+        tg_conv_fill(c->dtype, out + begin * channels * volume * tg_itemsize(c->dtype), j->bias, end - begin, channels, volume);
+        status = tg_conv_images(c, j->blas, j->which, j->x, j->y, j->w, begin, end);
+    }
     if (status != TG_OK) __atomic_store_n(&j->status, status, __ATOMIC_RELAXED);
 }
 

@@ -182,6 +182,10 @@ static void tg_copy_part(void *context, int64_t begin, int64_t end) {
 /* dst = src, of the same shape (src may be broadcast by strides of 0) and any dtypes. */
 static int tg_copy(const tg_array *dst, const tg_array *src) {
     const tg_array *operands[2] = {dst, src};
+    if (dst->contiguous && src->contiguous && dst->dtype == src->dtype && dst->numel == src->numel && dst->numel < TG_PARALLEL_AT) {
+        memmove(dst->data, src->data, (size_t)(dst->numel * tg_itemsize(dst->dtype)));
+        return TG_OK;
+    }
     tg_iter it;
     tg_iter_init(&it, 2, operands);
     if (it.numel == 0) return TG_OK;
@@ -194,25 +198,27 @@ static int tg_copy(const tg_array *dst, const tg_array *src) {
     return TG_OK;
 }
 
-static void tg_fill_walk(const tg_iter *it, char *dst, const char *word, int itemsize) {
-    int same = 1;
+static void tg_fill_run(char *out, const char *word, int itemsize, int64_t n, int64_t stride) {
+    int same = stride == 1;
     for (int i = 1; i < itemsize; i++) same &= word[i] == word[0];
-    int64_t n = it->shape[0], stride = it->strides[0][0];
+    if (same) {
+        memset(out, word[0], (size_t)(n * itemsize));
+        return;
+    }
+#define TG_FILL(W) do {                                                                            \
+    const W v = *(const W *)word;                                                                  \
+    if (stride == 1) for (int64_t i = 0; i < n; i++) ((W *)out)[i] = v;                            \
+    else for (int64_t i = 0; i < n; i++) ((W *)out)[i * stride] = v;                               \
+} while (0)
+    TG_BY_ITEMSIZE(itemsize, TG_FILL)
+#undef TG_FILL
+}
+
+static void tg_fill_walk(const tg_iter *it, char *dst, const char *word, int itemsize) {
     tg_cursor c;
     tg_cursor_init(&c, it);
     do {
-        char *out = dst + c.offset[0] * itemsize;
-        if (same && stride == 1) {
-            memset(out, word[0], (size_t)(n * itemsize));
-            continue; /* to the loop's condition */
-        }
-#define TG_FILL(W) do {                                                                            \
-        const W v = *(const W *)word;                                                              \
-        if (stride == 1) for (int64_t i = 0; i < n; i++) ((W *)out)[i] = v;                        \
-        else for (int64_t i = 0; i < n; i++) ((W *)out)[i * stride] = v;                           \
-    } while (0)
-        TG_BY_ITEMSIZE(itemsize, TG_FILL)
-#undef TG_FILL
+        tg_fill_run(dst + c.offset[0] * itemsize, word, itemsize, it->shape[0], it->strides[0][0]);
     } while (tg_cursor_next(&c, it, 1));
 }
 
@@ -228,10 +234,14 @@ static void tg_fill_part(void *context, int64_t begin, int64_t end) {
 static int tg_fill(const tg_array *dst, const char *value) {
     int itemsize = (int)tg_itemsize(dst->dtype);
     tg_iter it;
-    tg_iter_init(&it, 1, &dst);
-    if (it.numel == 0) return TG_OK;
     _Alignas(16) char word[16];
     memcpy(word, value, (size_t)itemsize);
+    if (dst->contiguous && dst->numel < TG_PARALLEL_AT) {
+        tg_fill_run(dst->data, word, itemsize, dst->numel, 1);
+        return TG_OK;
+    }
+    tg_iter_init(&it, 1, &dst);
+    if (it.numel == 0) return TG_OK;
     tg_copy_job job = {&it, tg_iter_cut(&it), dst->data, word, dst->dtype, dst->dtype};
     if (it.numel < TG_PARALLEL_AT) tg_fill_walk(&it, dst->data, word, itemsize);
     else tg_parallel_for(it.shape[job.dim], tg_iter_grain(&it, job.dim, TG_GRAIN), tg_fill_part, &job);

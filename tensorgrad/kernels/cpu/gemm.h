@@ -170,6 +170,12 @@ typedef struct {
     const char *packed_a, *packed_b;
 } tg_gemm_scratch;
 
+static void tg_gemm_scratch_free(tg_gemm_scratch *s) {
+    free(s->scratch_a);
+    free(s->scratch_b);
+    free(s->scratch_c);
+}
+
 /* Packs x unless what is packed already came from there (an operand that is broadcast over the batch). */
 static int tg_matrix_pack_once(tg_matrix *x, int from, int dtype, char **scratch, const char **packed) {
     if (*packed == x->data) {
@@ -259,10 +265,20 @@ static void tg_batches(void *context, int64_t begin, int64_t end) {
         yi.data += (offset[2] + cursor.offset[2]) * itemsize;
         status = tg_gemm_one(job->blas, job->dtype, ci, xi, yi, job->beta, &scratch);
     } while (status == TG_OK && tg_cursor_next(&cursor, &it, 0));
-    free(scratch.scratch_a);
-    free(scratch.scratch_b);
-    free(scratch.scratch_c);
+    tg_gemm_scratch_free(&scratch);
     if (status != TG_OK) __atomic_store_n(&job->status, status, __ATOMIC_RELAXED);
+}
+
+/* The same without batches. */
+static int tg_matmul_one(const tg_array *out, const tg_array *a, const tg_array *b, const tg_blas *blas, double beta) {
+    const tg_matrix c = {out->data, out->shape[0], out->shape[1], out->strides[0], out->strides[1]};
+    const tg_matrix x = {a->data, a->shape[0], a->shape[1], a->strides[0], a->strides[1]};
+    const tg_matrix y = {b->data, b->shape[0], b->shape[1], b->strides[0], b->strides[1]};
+    if (c.rows == 0 || c.cols == 0 || (x.cols == 0 && beta != 0)) return TG_OK;
+    tg_gemm_scratch scratch = {NULL, NULL, NULL, NULL, NULL};
+    int status = tg_gemm_one(blas, out->dtype, c, x, y, beta, &scratch);
+    tg_gemm_scratch_free(&scratch);
+    return status;
 }
 
 /* out = a @ b (beta == 0) or out += a @ b (beta == 1), over batches: (..., m, n) from (..., m, k)
@@ -270,6 +286,7 @@ static void tg_batches(void *context, int64_t begin, int64_t end) {
  * strides of 0. out has a unit stride in one of its last two dimensions and overlaps nothing. */
 static int tg_matmul(const tg_array *out, const tg_array *a, const tg_array *b, const tg_blas *blas, double beta) {
     int32_t last = out->ndim - 1, batch = out->ndim - 2;
+    if (batch == 0) return tg_matmul_one(out, a, b, blas, beta);
     tg_matrix c = {out->data, out->shape[batch], out->shape[last], out->strides[batch], out->strides[last]};
     tg_matrix x = {a->data, a->shape[batch], a->shape[last], a->strides[batch], a->strides[last]};
     tg_matrix y = {b->data, b->shape[batch], b->shape[last], b->strides[batch], b->strides[last]};

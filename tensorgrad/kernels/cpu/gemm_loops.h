@@ -10,9 +10,20 @@ typedef struct {
     int64_t rows, cols, rs, cs;
 } tg_matrix;
 
+/* COUNT elements of a row of a panel's result, held in registers where their number is known to the compiler. */
+#define TG_GEMM_ROW(T, WIDTH, COUNT, ADD, MUL) {                                                   \
+        T acc[WIDTH] = {0};                                                                        \
+        for (int64_t p = 0; p < kc; p++) {                                                         \
+            const T x = row[p * a->cs];                                                            \
+            for (int64_t j = 0; j < (COUNT); j++) acc[j] = ADD(acc[j], MUL(x, panel[p * ldb + at + j])); \
+        }                                                                                          \
+        if (more) for (int64_t j = 0; j < (COUNT); j++) out[(at + j) * c->cs] = ADD(out[(at + j) * c->cs], acc[j]); \
+        else for (int64_t j = 0; j < (COUNT); j++) out[(at + j) * c->cs] = acc[j];                 \
+        at += COUNT;                                                                               \
+    }
+
 /* c = a @ b, or c += a @ b. b is cut into KC x NC panels that stay in the cache; a panel whose
- * rows are contiguous is read where it is, any other is packed. A row of a panel's result is
- * held in `acc`, in registers where NC is known to the compiler. */
+ * rows are contiguous is read where it is, any other is packed. */
 #define TG_GEMM_LOOP(CLONES, NAME, T, NC, ADD, MUL)                                                \
     CLONES static void tg_gemm_##NAME(const tg_matrix *c, const tg_matrix *a, const tg_matrix *b, int accumulate) { \
         enum { KC = 128 };                                                                         \
@@ -32,25 +43,15 @@ typedef struct {
                     panel = packed;                                                                \
                     ldb = nc;                                                                      \
                 }                                                                                  \
+                const int more = accumulate || p0 > 0;                                             \
                 for (int64_t i = 0; i < m; i++) {                                                  \
-                    T acc[NC] = {0};                                                               \
                     const T *restrict row = pa + i * a->rs + p0 * a->cs;                           \
                     T *restrict out = pc + i * c->rs + j0 * c->cs;                                 \
-                    if (nc == NC) {                                                                \
-                        for (int64_t p = 0; p < kc; p++) {                                         \
-                            T x = row[p * a->cs];                                                  \
-                            for (int j = 0; j < NC; j++) acc[j] = ADD(acc[j], MUL(x, panel[p * ldb + j])); \
-                        }                                                                          \
-                    } else {                                                                       \
-                        for (int64_t p = 0; p < kc; p++) {                                         \
-                            T x = row[p * a->cs];                                                  \
-                            for (int64_t j = 0; j < nc; j++) acc[j] = ADD(acc[j], MUL(x, panel[p * ldb + j])); \
-                        }                                                                          \
-                    }                                                                              \
-                    if (accumulate || p0 > 0)                                                      \
-                        for (int64_t j = 0; j < nc; j++) out[j * c->cs] = ADD(out[j * c->cs], acc[j]); \
-                    else                                                                           \
-                        for (int64_t j = 0; j < nc; j++) out[j * c->cs] = acc[j];                  \
+                    int64_t at = 0;                                                                \
+                    if (nc == NC) TG_GEMM_ROW(T, NC, NC, ADD, MUL)                                 \
+                    while (nc - at >= 16) TG_GEMM_ROW(T, 16, 16, ADD, MUL)                         \
+                    if (nc - at >= 8) TG_GEMM_ROW(T, 8, 8, ADD, MUL)                               \
+                    if (nc - at > 0) TG_GEMM_ROW(T, 8, nc - at, ADD, MUL)                          \
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \

@@ -67,6 +67,7 @@ TG_INLINE int tg_far_never(double complex x, double limit) { (void)x; (void)limi
 #define TG_LOOP_WITHIN_AT(LEVEL, ATTRIBUTES, T_, R_, SUFFIX, NAME, LIMIT, EXPR)                         \
     __attribute__((ATTRIBUTES)) static void tg_l_##NAME##_##SUFFIX##_##LEVEL(char **p, int64_t total) { \
         typedef T_ T; typedef R_ R;                                                                     \
+        enum { TG_FUSED = TG_FUSED_##LEVEL };                                                           \
         for (int64_t at = 0; at < total; at += TG_BLOCK) {                                              \
             const int64_t n = total - at < TG_BLOCK ? total - at : TG_BLOCK;                            \
             T *o = (T *)p[0] + at; const T *a = (const T *)p[1] + at;                                   \

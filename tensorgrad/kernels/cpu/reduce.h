@@ -68,6 +68,14 @@ static int tg_reduce_blocks(const tg_reduction *r, const char *in, int64_t first
         const char *run = in + c.offset[0] * itemsize;
         while (i < n && count > 0) {
             const char *block = tile;
+            if (f->whole > 1 && filled == 0 && stride == 1 && r->dtype == f->compute && cascade->count % f->whole == 0 && !r->stop) {
+                const int64_t wide = (int64_t)f->whole * TG_REDUCE_BLOCK;
+                for (; n - i >= wide && count >= wide; i += wide, count -= wide) {
+                    f->block(value, run + i * itemsize, wide);
+                    tg_cascade_push(cascade, f, value, __builtin_ctz((unsigned)f->whole));
+                }
+                if (i == n || count == 0) break;
+            }
             int64_t m = tg_min64(tg_min64(n - i, count), TG_REDUCE_BLOCK - filled);
             if (filled == 0 && stride == 1 && (m == TG_REDUCE_BLOCK || m == count)) {
                 block = run + i * itemsize; /* long runs are read where they are */
@@ -180,10 +188,22 @@ static void tg_reduce_rows(const tg_reduction *r, const char *in, int64_t stride
     _Alignas(64) char converted[TG_ROW_BYTES];
     tg_cursor c;
     tg_cursor_seek(&c, r->reduced, first);
-    for (; count > 0; count--, tg_cursor_next(&c, r->reduced, 0)) {
+    const int64_t step = r->reduced->strides[0][0];
+    const int direct = f->rows4 && stride == 1 && r->dtype == f->compute && r->reduced->ndim == 1;
+    while (count > 0) {
+        if (direct && s->used[0] && count >= 4 && s->count % 64 <= 60) {
+            f->rows4(s->level[0], in + c.offset[0] * itemsize, step, n);
+            s->count += 4;
+            count -= 4;
+            c.offset[0] += 4 * step;
+            if (f->cascade && s->count % 64 == 0) tg_rows_carry(s, f, 0, s->count / 64, n);
+            continue;
+        }
         tg_rows_add(s, f, 0, tg_view_as(in + c.offset[0] * itemsize, r->dtype, stride, n, f->compute, gathered, converted), n);
         s->count++;
+        count--;
         if (f->cascade && s->count % 64 == 0) tg_rows_carry(s, f, 0, s->count / 64, n);
+        tg_cursor_next(&c, r->reduced, 0);
     }
 }
 
@@ -374,6 +394,8 @@ static int64_t tg_argreduce_range(const tg_lanes *l, const char *in, int64_t beg
         const char *tile = tg_view_as(in + i * l->in_step * tg_itemsize(l->dtype), l->dtype, l->in_step, m, f->compute,
                                       gathered, converted);
         f->block(value, tile, m);
+        /* what comes next, while this is searched: the processor does not look ahead across pages */
+        for (int64_t at = 0; at < 1024; at += 64) __builtin_prefetch(tile + m * tg_itemsize(f->compute) + at);
         if (i > begin && !f->beats(best, value)) continue;
         where = i + f->find(tile, value, m);
         memcpy(best, value, sizeof value);

@@ -68,53 +68,20 @@ typedef enum { TG_SUM, TG_PROD, TG_MAX, TG_MIN, TG_ANY, TG_ALL } tg_reduce_op;
         *(T *)carry = r;                                                                           \
     }
 
-/* Sums of float and double again, in vectors of 64 bytes by name: left to itself the compiler adds
- * what remains of a row element by element. -0 is what can be added without any effect. */
-#define TG_SUM_BLOCK(NAME, T)                                                                      \
-    typedef T tg_vector_##NAME __attribute__((vector_size(64)));                                   \
-    typedef T tg_loose_##NAME __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));     \
-    TG_CLONES static void tg_vblock_##NAME(void *restrict result, const void *restrict data, int64_t n) { \
-        enum { L = 64 / sizeof(T) };                                                               \
-        const T *p = (const T *)data;                                                              \
-        if (n < 2 * L) {                                                                           \
-            tg_block_##NAME(result, data, n);                                                      \
-            return;                                                                                \
-        }                                                                                          \
-        union { T lane[L]; tg_vector_##NAME all; } rest;                                           \
-        for (int l = 0; l < L; l++) rest.lane[l] = (T)-0.0;                                        \
-        tg_vector_##NAME a = rest.all, b = a, c = a, d = a;                                        \
-        int64_t i = 0;                                                                             \
-        for (; i + 4 * L <= n; i += 4 * L) {                                                       \
-            a += *(const tg_loose_##NAME *)(p + i);                                                \
-            b += *(const tg_loose_##NAME *)(p + i + L);                                            \
-            c += *(const tg_loose_##NAME *)(p + i + 2 * L);                                        \
-            d += *(const tg_loose_##NAME *)(p + i + 3 * L);                                        \
-        }                                                                                          \
-        if (i + 2 * L <= n) {                                                                      \
-            a += *(const tg_loose_##NAME *)(p + i);                                                \
-            b += *(const tg_loose_##NAME *)(p + i + L);                                            \
-            i += 2 * L;                                                                            \
-        }                                                                                          \
-        if (i + L <= n) {                                                                          \
-            c += *(const tg_loose_##NAME *)(p + i);                                                \
-            i += L;                                                                                \
-        }                                                                                          \
-        if (i < n) {                                                                               \
-            for (int l = 0; i < n; i++, l++) rest.lane[l] = p[i];                                  \
-            d += rest.all;                                                                         \
-        }                                                                                          \
-        rest.all = (a + c) + (b + d);                                                              \
-        for (int w = L / 2; w > 0; w /= 2)                                                         \
-            for (int l = 0; l < w; l++) rest.lane[l] += rest.lane[l + w];                          \
-        *(T *)result = rest.lane[0];                                                               \
+/* rows4: four rows, `step` elements apart, one after the other. */
+#define TG_SUM_ROWS(CLONES, NAME, T)                                                               \
+    CLONES static void tg_rows4_##NAME(void *restrict acc_, const void *restrict row_, int64_t step, int64_t n) { \
+        T *restrict acc = (T *)acc_;                                                               \
+        const T *restrict r0 = (const T *)row_, *restrict r1 = r0 + step, *restrict r2 = r1 + step, *restrict r3 = r2 + step; \
+        for (int64_t j = 0; j < n; j++) acc[j] = (((acc[j] + r0[j]) + r1[j]) + r2[j]) + r3[j];     \
     }
 
 /* A signed sum wraps as an unsigned one does, without being undefined. */
 TG_REDUCE_LOOPS(TG_CLONES, sum_x64, uint64_t, 16, TG_OP_SUM)
 TG_REDUCE_LOOPS(TG_CLONES, sum_f32, float, 64, TG_OP_SUM)
 TG_REDUCE_LOOPS(TG_CLONES, sum_f64, double, 32, TG_OP_SUM)
-TG_SUM_BLOCK(sum_f32, float)
-TG_SUM_BLOCK(sum_f64, double)
+TG_SUM_ROWS(TG_CLONES, sum_f32, float)
+TG_SUM_ROWS(TG_CLONES, sum_f64, double)
 TG_REDUCE_LOOPS(TG_CLONES, sum_c64, tg_c64, 32, TG_OP_SUM)
 TG_REDUCE_LOOPS(TG_CLONES, sum_c128, tg_c128, 32, TG_OP_SUM)
 TG_REDUCE_LOOPS(, prod_x64, uint64_t, 8, TG_OP_PROD)
@@ -183,11 +150,15 @@ TG_ARG_LOOPS(min_u64, uint64_t, TG_BEATS_MIN)
 TG_ARG_LOOPS(min_f32, float, TG_BEATS_FMIN)
 TG_ARG_LOOPS(min_f64, double, TG_BEATS_FMIN)
 
+#include "reduce_vectors.h"
+
 typedef struct {
     int compute;   /* the dtype that elements are converted to before they enter a loop */
     int cascade;   /* does it round, so that partial results want combining pairwise? */
+    int whole;     /* so many blocks of TG_REDUCE_BLOCK elements are one call of `block` where they lie together, a power of two */
     void (*block)(void *restrict, const void *restrict, int64_t);
     void (*rows)(void *restrict, const void *restrict, int64_t);
+    void (*rows4)(void *restrict, const void *restrict, int64_t, int64_t); /* or NULL */
     void (*scan)(void *restrict, void *restrict, int64_t);
     int (*beats)(const void *, const void *);
     int64_t (*find)(const void *, const void *, int64_t);
@@ -197,17 +168,29 @@ typedef struct {
 /* The loops for reducing elements of `compute` by sum, prod, max or min; NULL if there are none. */
 static const tg_reducer *tg_reducer_of(int op, int compute) {
 #define TG_SUMMING(CASE, DTYPE, NAME, CASCADE) case CASE: { static const tg_reducer r = {           \
-        DTYPE, CASCADE, tg_block_##NAME, tg_rows_##NAME, tg_scan_##NAME, NULL, NULL, NULL}; return &r; }
-#define TG_ADDING(CASE, DTYPE, NAME) case CASE: { static const tg_reducer r = {                     \
-        DTYPE, 1, tg_vblock_##NAME, tg_rows_##NAME, tg_scan_##NAME, NULL, NULL, NULL}; return &r; }
+        DTYPE, CASCADE, 1, tg_block_##NAME, tg_rows_##NAME, NULL, tg_scan_##NAME, NULL, NULL, NULL}; return &r; }
 #define TG_PICKING(CASE, DTYPE, NAME) case CASE: { static const tg_reducer r = {                    \
-        DTYPE, 0, tg_block_##NAME, tg_rows_##NAME, tg_scan_##NAME, tg_beats_##NAME, tg_find_##NAME, \
+        DTYPE, 0, 8, tg_block_##NAME, tg_rows_##NAME, NULL, tg_scan_##NAME, tg_beats_##NAME, tg_find_##NAME, \
         tg_argrows_##NAME}; return &r; }
+/* the same by vectors */
+#define TG_ADDING(CASE, DTYPE, S) case CASE: { static const tg_reducer r[] = {                      \
+        TG_ADDING_AT(DTYPE, S, plain), TG_ADDING_AT(DTYPE, S, TG_SUFFIX_AVX2), TG_ADDING_AT(DTYPE, S, TG_SUFFIX_AVX512)}; \
+        return &r[tg_simd_level]; }
+#define TG_ADDING_AT(DTYPE, S, LEVEL) TG_ADDING_OF(DTYPE, S, LEVEL)
+#define TG_ADDING_OF(DTYPE, S, LEVEL) {                                                            \
+        DTYPE, 1, 8, tg_vblock_sum_##S##_##LEVEL, tg_rows_sum_##S, tg_rows4_sum_##S, tg_scan_sum_##S, NULL, NULL, NULL}
+#define TG_CHOOSING(CASE, DTYPE, OP, S) case CASE: { static const tg_reducer r[] = {                \
+        TG_CHOOSING_AT(DTYPE, OP, S, plain), TG_CHOOSING_AT(DTYPE, OP, S, TG_SUFFIX_AVX2),         \
+        TG_CHOOSING_AT(DTYPE, OP, S, TG_SUFFIX_AVX512)}; return &r[tg_simd_level]; }
+#define TG_CHOOSING_AT(DTYPE, OP, S, LEVEL) TG_CHOOSING_OF(DTYPE, OP, S, LEVEL)
+#define TG_CHOOSING_OF(DTYPE, OP, S, LEVEL) {                                                      \
+        DTYPE, 0, 8, tg_vblock_##OP##_##S##_##LEVEL, tg_rows_##OP##_##S, NULL, tg_scan_##OP##_##S, \
+        tg_beats_##OP##_##S, tg_vfind_##S##_##LEVEL, tg_argrows_##OP##_##S}
 #define TG_KEY(OP, DTYPE) ((OP) * TG_NDTYPES + (DTYPE))
     switch (TG_KEY(op, compute)) {
     TG_SUMMING(TG_KEY(TG_SUM, TG_I64), TG_I64, sum_x64, 0)
-    TG_ADDING(TG_KEY(TG_SUM, TG_F32), TG_F32, sum_f32)
-    TG_ADDING(TG_KEY(TG_SUM, TG_F64), TG_F64, sum_f64)
+    TG_ADDING(TG_KEY(TG_SUM, TG_F32), TG_F32, f32)
+    TG_ADDING(TG_KEY(TG_SUM, TG_F64), TG_F64, f64)
     TG_SUMMING(TG_KEY(TG_SUM, TG_C64), TG_C64, sum_c64, 1)
     TG_SUMMING(TG_KEY(TG_SUM, TG_C128), TG_C128, sum_c128, 1)
     TG_SUMMING(TG_KEY(TG_PROD, TG_I64), TG_I64, prod_x64, 0)
@@ -220,19 +203,20 @@ static const tg_reducer *tg_reducer_of(int op, int compute) {
     TG_PICKING(TG_KEY(TG_MAX, TG_I32), TG_I32, max_i32)
     TG_PICKING(TG_KEY(TG_MAX, TG_I64), TG_I64, max_i64)
     TG_PICKING(TG_KEY(TG_MAX, TG_U64), TG_U64, max_u64)
-    TG_PICKING(TG_KEY(TG_MAX, TG_F32), TG_F32, max_f32)
-    TG_PICKING(TG_KEY(TG_MAX, TG_F64), TG_F64, max_f64)
+    TG_CHOOSING(TG_KEY(TG_MAX, TG_F32), TG_F32, max, f32)
+    TG_CHOOSING(TG_KEY(TG_MAX, TG_F64), TG_F64, max, f64)
     TG_PICKING(TG_KEY(TG_MIN, TG_BOOL), TG_BOOL, min_u8)
     TG_PICKING(TG_KEY(TG_MIN, TG_U8), TG_U8, min_u8)
     TG_PICKING(TG_KEY(TG_MIN, TG_I32), TG_I32, min_i32)
     TG_PICKING(TG_KEY(TG_MIN, TG_I64), TG_I64, min_i64)
     TG_PICKING(TG_KEY(TG_MIN, TG_U64), TG_U64, min_u64)
-    TG_PICKING(TG_KEY(TG_MIN, TG_F32), TG_F32, min_f32)
-    TG_PICKING(TG_KEY(TG_MIN, TG_F64), TG_F64, min_f64)
+    TG_CHOOSING(TG_KEY(TG_MIN, TG_F32), TG_F32, min, f32)
+    TG_CHOOSING(TG_KEY(TG_MIN, TG_F64), TG_F64, min, f64)
     default: return NULL;
     }
 #undef TG_SUMMING
 #undef TG_ADDING
+#undef TG_CHOOSING
 #undef TG_PICKING
 #undef TG_KEY
 }

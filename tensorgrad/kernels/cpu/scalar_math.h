@@ -16,15 +16,15 @@
 
 /* sin, cos and tan are vectorised for arguments up to TG_TRIG_LIMIT, and pow is faster for positive finite numbers: where
  * a loop has seen to that (loops.h), TG_WITHIN is 1. */
-enum { TG_WITHIN = 0 };
+enum { TG_WITHIN = 0, TG_FUSED = 0 }; /* TG_FUSED: where the instruction set has fused operations */
 #define TG_TRIG_FUNCTIONS(NAME)                                                                         \
-    TG_INLINE float tg_##NAME##_f32(float x, int within) { return within ? tg_v##NAME##_f32(x) : NAME##f(x); } \
-    TG_INLINE double tg_##NAME##_f64(double x, int within) { return within ? tg_v##NAME##_f64(x) : NAME(x); } \
-    TG_INLINE tg_c64 tg_##NAME##_c64(tg_c64 x, int within) { (void)within; return c##NAME##f(x); }      \
-    TG_INLINE tg_c128 tg_##NAME##_c128(tg_c128 x, int within) { (void)within; return c##NAME(x); }
+    TG_INLINE float tg_##NAME##_f32(float x, int within, int fused) { return within ? tg_v##NAME##_f32(x, fused) : NAME##f(x); } \
+    TG_INLINE double tg_##NAME##_f64(double x, int within, int fused) { (void)fused; return within ? tg_v##NAME##_f64(x) : NAME(x); } \
+    TG_INLINE tg_c64 tg_##NAME##_c64(tg_c64 x, int within, int fused) { (void)within; (void)fused; return c##NAME##f(x); } \
+    TG_INLINE tg_c128 tg_##NAME##_c128(tg_c128 x, int within, int fused) { (void)within; (void)fused; return c##NAME(x); }
 TG_TRIG_FUNCTIONS(sin) TG_TRIG_FUNCTIONS(cos) TG_TRIG_FUNCTIONS(tan)
 #define TG_TRIG(x, NAME)                                                                                \
-    _Generic((x), float: tg_##NAME##_f32, double: tg_##NAME##_f64, tg_c64: tg_##NAME##_c64, tg_c128: tg_##NAME##_c128)(x, TG_WITHIN)
+    _Generic((x), float: tg_##NAME##_f32, double: tg_##NAME##_f64, tg_c64: tg_##NAME##_c64, tg_c128: tg_##NAME##_c128)(x, TG_WITHIN, TG_FUSED)
 
 #define tg_sin(x) TG_TRIG(x, sin)
 #define tg_cos(x) TG_TRIG(x, cos)

@@ -7,6 +7,7 @@
 #define TG_SIMD_LEVELS_H
 
 enum { TG_PLAIN, TG_AVX2, TG_AVX512, TG_SIMD_LEVELS };
+enum { TG_FUSED_plain = 0, TG_FUSED_avx2 = 1, TG_FUSED_avx512 = 1 }; /* has it fused multiply-and-add? */
 
 /* GCC vectorises loops with a body of this size only at -O3. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)

@@ -92,6 +92,7 @@ static double tg_zeta_d(double s, double x) {
 /* The n-th derivative of digamma (DLMF 25.11.12). */
 static double tg_polygamma_d(double x, double n) {
     if (n == 0) return tg_digamma_d(x);
+    if (x == INFINITY) return 0;
     return (fmod(n, 2.0) == 0 ? -1.0 : 1.0) * tgamma(n + 1) * tg_zeta_d(n + 1, x);
 }
 #endif

@@ -94,25 +94,25 @@ TG_INLINE tg_sum_f64 tg_exp_pair_f64(double x, double low) {
     double a = tg_from_bits_f64((tg_bits_f64(k + TG_ROUND_F64) + (1023 + 512)) << 52);
     return (tg_sum_f64){y * a * 0x1p-512, (((1 - y) + t) + ((r - t) + tail)) * a * 0x1p-512};
 }
-typedef struct { float hi, lo; } tg_sum_f32;
-TG_INLINE tg_sum_f32 tg_exp_pair_f32(float x) {
-    x = x < -104.5f ? -104.5f : x;
-    float shifted = x * (float)TG_LOG2E + TG_ROUND_F32, k = shifted - TG_ROUND_F32;
-    float r = (x - k * TG_LN2_HI_F) - k * TG_LN2_LO_F, tail = r * r * tg_exp_tail_f32(r), t = r + tail, y = 1 + t;
-    float scale = tg_from_bits_f32((tg_bits_f32(shifted) + (127 + 64)) << 23) * 0x1p-64f; /* down to subnormals */
-    return (tg_sum_f32){y * scale, (((1 - y) + t) + ((r - t) + tail)) * scale};
-}
 
 /* exp(-|x|) neither overflows nor loses the tail. s = top / bottom, then a step with what both parts have lost. */
-#define TG_SIGMOID(T, S, SUM, PAIR)                                                                          \
-    TG_INLINE T tg_vsigmoid_##S(T x) {                                                                       \
-        SUM e = PAIR;                                                                                        \
-        T bottom = 1 + e.hi, bottom_lost = ((1 - bottom) + e.hi) + e.lo;                                     \
-        T s = (x < 0 ? e.hi : (T)1) / bottom, inverse = x < 0 ? 1 - s : s;                                   \
-        return s + ((x < 0 ? e.lo : (T)0) - s * bottom_lost) * inverse;                                      \
-    }
-TG_SIGMOID(double, f64, tg_sum_f64, tg_exp_pair_f64(-fabs(x), 0))
-TG_SIGMOID(float, f32, tg_sum_f32, tg_exp_pair_f32(-fabsf(x)))
+TG_INLINE double tg_vsigmoid_f64(double x) {
+    tg_sum_f64 e = tg_exp_pair_f64(-fabs(x), 0);
+    double bottom = 1 + e.hi, bottom_lost = ((1 - bottom) + e.hi) + e.lo;
+    double s = (x < 0 ? e.hi : 1) / bottom, inverse = x < 0 ? 1 - s : s;
+    return s + ((x < 0 ? e.lo : 0) - s * bottom_lost) * inverse;
+}
+/* float: the exponential's own error, 0.6 ULP, leaves room enough */
+TG_INLINE float tg_vsigmoid_f32(float x) {
+    float a = -fabsf(x);
+    a = a < -104.5f ? -104.5f : a;
+    float shifted = a * (float)TG_LOG2E + TG_ROUND_F32, k = shifted - TG_ROUND_F32;
+    float r = (a - k * TG_LN2_HI_F) - k * TG_LN2_LO_F, y = 1 + (r + r * r * tg_exp_tail_f32(r));
+    float e = y * tg_from_bits_f32((tg_bits_f32(shifted) + (127 + 64)) << 23) * 0x1p-64f; /* down to subnormals */
+    float bottom = 1 + e, lost = (1 - bottom) + e;
+    float s = (x < 0 ? e : 1) / bottom, inverse = x < 0 ? 1 - s : s;
+    return s - s * lost * inverse;
+}
 
 /* exp without its ends */
 TG_INLINE double tg_exp_upto_f64(double x) {

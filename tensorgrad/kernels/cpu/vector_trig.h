@@ -77,9 +77,16 @@ TG_INLINE double tg_vtan_f64(double x) {
     return x == 0 ? x : y;
 }
 
-/* float: the reduction in double, two parts of pi/2 */
+/* float: with fused operations the reduction by three parts of pi/2, x - k PIO2_1 being exact for |r| < 1; without them in double,
+ * by two parts */
 typedef struct { float r; uint32_t quadrant; } tg_angle_f32;
-TG_INLINE tg_angle_f32 tg_reduce_f32(float x) {
+TG_INLINE tg_angle_f32 tg_reduce_f32(float x, int fused) {
+    if (fused) {
+        float shifted = __builtin_fmaf(x, (float)TG_TWO_OVER_PI, TG_ROUND_F32), k = shifted - TG_ROUND_F32;
+        float r = __builtin_fmaf(-k, 0x1.921fb6p+0f, x);
+        r = __builtin_fmaf(-k, -0x1.777a5cp-25f, r);
+        return (tg_angle_f32){__builtin_fmaf(-k, -0x1.ee59dap-50f, r), tg_bits_f32(shifted)};
+    }
     double k = tg_round_f64((double)x * TG_TWO_OVER_PI);
     double r = ((double)x - k * TG_PIO2_1) - k * 0x1.0b4611a626331p-34;
     return (tg_angle_f32){(float)r, (uint32_t)(int32_t)k};
@@ -92,18 +99,19 @@ TG_INLINE float tg_cos_kernel_f32(float r) {
     float z = r * r;
     return 1 - (0.5f * z - z * z * TG_POLY3(z, 4.16666646e-2f, -1.38882986e-3f, 2.45471018e-5f));
 }
-TG_INLINE float tg_sin_shifted_f32(float x, uint32_t shift) {
-    tg_angle_f32 t = tg_reduce_f32(x);
+TG_INLINE float tg_sin_shifted_f32(float x, uint32_t shift, int fused) {
+    tg_angle_f32 t = tg_reduce_f32(x, fused);
     uint32_t n = t.quadrant + shift;
     float y = tg_choose_f32(n, tg_sin_kernel_f32(t.r), tg_cos_kernel_f32(t.r));
     return tg_from_bits_f32(tg_bits_f32(y) ^ ((n & 2) << 30));
 }
-TG_INLINE float tg_vsin_f32(float x) {
-    float y = tg_sin_shifted_f32(x, 0);
+TG_INLINE float tg_vsin_f32(float x, int fused) {
+    float y = tg_sin_shifted_f32(x, 0, fused);
     return x == 0 ? x : y;
 }
-TG_INLINE float tg_vcos_f32(float x) { return tg_sin_shifted_f32(x, 1); }
-TG_INLINE float tg_vtan_f32(float x) {
+TG_INLINE float tg_vcos_f32(float x, int fused) { return tg_sin_shifted_f32(x, 1, fused); }
+TG_INLINE float tg_vtan_f32(float x, int fused) {
+    (void)fused;
     double k = tg_round_f64((double)x * TG_TWO_OVER_PI);
     double r = ((double)x - k * TG_PIO2_1) - k * 0x1.0b4611a626331p-34;
     double z = r * r; /* float's polynomials, evaluated in double */

@@ -82,12 +82,13 @@ TG_C tg_log(TG_Z) {
     R l = m > (R)0.5 && m < 2 ? (R)0.5 * tg_log1p((a - 1) * (a + 1) + b * b) : tg_log(m);
     return tg_complex<R>(l, tg_atan2(z.y, z.x)); }
 TG_C tg_exp2(TG_Z) { return tg_exp(z * (R)0.69314718055994530942); }
-TG_C tg_expm1(TG_Z) {
-    R s = tg_sin(z.y / 2);
-    return tg_complex<R>(tg_expm1(z.x) * tg_cos(z.y) - 2 * s * s, tg_exp(z.x) * tg_sin(z.y)); }
+TG_C tg_expm1(TG_Z) { /* cos y - 1 = -2 sin(y / 2)^2, without cancellation */
+    R half = tg_sin(z.y / 2), e = tg_exp(z.x);
+    return tg_complex<R>(tg_expm1(z.x) - 2 * half * half * e, z.y == 0 ? z.y : e * tg_sin(z.y)); }
 TG_C tg_log1p(TG_Z) {
-    if (tg_abs(z.x) > (R)0.5 || tg_abs(z.y) > (R)0.5) return tg_log(tg_complex<R>(1 + z.x, z.y));
-    return tg_complex<R>((R)0.5 * tg_log1p(z.x * (2 + z.x) + z.y * z.y), tg_atan2(z.y, 1 + z.x)); }
+    R u = 1 + z.x, m = tg_hypot(u, z.y);
+    R l = m > (R)0.5 && m < 2 ? (R)0.5 * tg_log1p(z.x * (2 + z.x) + z.y * z.y) : tg_log(m);
+    return tg_complex<R>(l, tg_atan2(z.y, u)); }
 TG_C tg_log2(TG_Z) { return tg_log(z) * (R)1.44269504088896340736; }
 TG_C tg_log10(TG_Z) { return tg_log(z) * (R)0.43429448190325182765; }
 TG_C tg_sqrt(TG_Z) {
