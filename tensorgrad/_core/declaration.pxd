@@ -53,6 +53,8 @@ cdef class Overload:
     cdef int rule
     cdef int untouched_below            # elementwise: an argument of a lower category is returned as it is
     cdef object check                   # raises on arguments that are refused, before anything is computed
+    cdef bint checks_integers           # and has nothing to say of floating point tensors
+    cdef bint plain                     # tensors of one dtype and shape need no more than a loop over their elements
     cdef readonly bint is_view
     cdef readonly bint inplace
     cdef readonly bint is_random

@@ -143,7 +143,7 @@ cdef _add_inplace_form(Overload o):
         f"The in-place form of `{o.name}`.", None, None, {k: v for k, v in o.options.items() if k != "aliases"})
     i.kind, i.rule, i.kernel, i.forward, i.native = o.kind, o.rule, o.kernel, o.forward, o.native
     i.partials, i.vjp, i.jvp, i.batch, i.node_name = o.partials, o.vjp, o.jvp, o.batch, o.node_name
-    i.is_random, i.check, i.untouched_below = o.is_random, o.check, o.untouched_below
+    i.is_random, i.check, i.checks_integers, i.untouched_below = o.is_random, o.check, o.checks_integers, o.untouched_below
     i.inplace = True
     i.functional = o
     o.inplace_form = i
@@ -171,13 +171,16 @@ def elementwise(size_t kernel, str signature, *, partials=None, vjp=None, jvp=No
     reference : str
         The value in terms of ``np`` and the parameters, for the tests.
     options
-        ``check`` (called with the arguments, raises), ``keep_integers`` and ``identity_of_real`` (such a
+        ``check`` (called with the arguments, raises), ``check_integers`` (the same, where floating point tensors need no
+        check), ``keep_integers`` and ``identity_of_real`` (such a
         tensor is its own result), ``aliases`` (more public names), ``internal`` (no public name), ``domain``
         (the interval from which the tests draw), ``method=False`` (no method of Tensor).
     """
     cdef Overload o = _new_overload(signature, doc, samples, reference, options)
     o.kind, o.kernel, o.batch = ELEMENTWISE, <const tg_kernel*>kernel, "elementwise"
-    o.check = options.get("check")
+    o.checks_integers = "check_integers" in options
+    o.check = options.get("check_integers" if o.checks_integers else "check")
+    o.plain = o.kernel.n_inputs <= 2 and not o.kernel.bool_first and (o.check is None or o.checks_integers)
     if options.get("keep_integers"):
         o.untouched_below = CAT_FLOAT
     elif options.get("identity_of_real"):

@@ -1,23 +1,28 @@
 """Elementwise computation: promotion, broadcasting, the output's memory, and the kernel."""
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
 from tensorgrad._core.declaration cimport RULE_FLOAT
 from tensorgrad._core.device cimport cpu
 from tensorgrad._core.device cimport device as Device
-from tensorgrad._core.device cimport tg_kernel
+from tensorgrad._core.device cimport tg_kernel, tg_loop
 from tensorgrad._core.dtype cimport (
-    CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, category_of, combine_categories, default_code, dtype_of, promote, to_complex_code, to_real_code)
+    CAT_COMPLEX, CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, category_of, combine_categories, default_code, dtype_of, promote, to_complex_code, to_real_code)
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.overlap cimport overlaps_itself, ranges_meet, same_geometry
-from tensorgrad._core.primitives cimport has_shape, pointwise
+from tensorgrad._core.primitives cimport RELEASE_GIL_AT, encode, has_shape, pointwise
 from tensorgrad._core.signature cimport P_NUMBER, Param
-from tensorgrad._core.types cimport CONTIGUOUS, empty, new_tensor
+from tensorgrad._core.types cimport CONTIGUOUS, INLINE_DIMS, empty, empty_of_shape, memory, new_tensor
 
 from tensorgrad._core.graph import _type_names
 
 cdef extern from "Python.h":
     object PyObject_Vectorcall(object f, PyObject** args, size_t nargsf, PyObject* kwnames)
+
+cdef enum:
+    FEW_BYTES = 1024        # a number is repeated for as many
+    NO_CATEGORY = 1 << 10
 
 cdef Operator op_clone = handle("clone")
 
@@ -103,6 +108,52 @@ cdef int _broadcast(PyObject** a, int n, int64_t* shape) except -1:
     return ndim
 
 
+cdef TensorBase _plain_result(Overload o, PyObject** a):
+    """The result for small tensors of one dtype and one shape, contiguous and on the CPU, or for one such tensor and a
+    number; None for anything else."""
+    cdef const tg_kernel* k = o.kernel
+    cdef TensorBase x, y, out
+    cdef int64_t at, nbytes
+    cdef tg_loop loop
+    cdef char* p[3]
+    cdef char copies[FEW_BYTES]
+    if not isinstance(<object>a[0], TensorBase):
+        return None
+    x = <TensorBase>a[0]
+    if not x.flags & CONTIGUOUS or x.numel >= RELEASE_GIL_AT or x.ndim > INLINE_DIMS or x.storage is None \
+            or x.storage.device.table == NULL:
+        return None
+    if x.dtype.category < CAT_FLOAT:
+        if o.check is not None or o.rule == RULE_FLOAT:
+            return None
+    elif x.dtype.category == CAT_COMPLEX and k.real_output:
+        return None
+    if k.n_inputs == 2:
+        if isinstance(<object>a[1], TensorBase):
+            y = <TensorBase>a[1]
+            if y.dtype is not x.dtype or not y.flags & CONTIGUOUS or y.storage is None \
+                    or y.storage.device is not x.storage.device or not has_shape(y, x.ndim, x.shape):
+                return None
+            p[2] = memory(y)
+        elif x.numel * x.dtype.itemsize <= FEW_BYTES and x.dtype.category >= (
+                CAT_INT if type(<object>a[1]) is int else CAT_FLOAT if type(<object>a[1]) is float else NO_CATEGORY):
+            encode(<object>a[1], x.dtype.code, copies)
+            at, nbytes = x.dtype.itemsize, x.numel * x.dtype.itemsize
+            while at < nbytes:      # twice as many each time
+                memcpy(&copies[at], copies, min(at, nbytes - at))
+                at *= 2
+            p[2] = copies
+        else:
+            return None
+    loop = x.storage.device.table.plain_loop(k, x.dtype.code)
+    if loop == NULL:
+        return None
+    out = empty_of_shape(x, dtype_of(TG_BOOL) if k.bool_output else x.dtype)
+    p[0], p[1] = out.storage.data, memory(x)
+    loop(p, x.numel)
+    return out
+
+
 cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
     """Promotion, broadcasting, allocation and the kernel; into `out` when it is given."""
     cdef const tg_kernel* k = o.kernel
@@ -111,6 +162,10 @@ cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
     cdef TensorBase x, first = None
     cdef bint same = True
     cdef Device device = None
+    if o.plain and out is None:
+        out = _plain_result(o, a)
+        if out is not None:
+            return out
     for i in range(n):
         if isinstance(<object>a[i], TensorBase):
             x = <TensorBase>a[i]

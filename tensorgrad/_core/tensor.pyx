@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t
 
 from tensorgrad._core.device cimport cpu
 from tensorgrad._core.engine cimport backward_from
+from tensorgrad._core.dispatch cimport invoke
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, CAT_INT, default_code, dtype_of
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.graph cimport read_grad
@@ -66,8 +67,13 @@ cdef bint _is_scalar_like(object x):
 
 cdef object _binary(Operator op, Operator reflected, object a, object b):
     """A binary slot; `reflected` swaps the operands of an operator that wants the tensor first."""
-    if isinstance(a, TensorBase) and (isinstance(b, TensorBase) or type(b) is float or type(b) is int):
-        return call2(op, a, b)
+    cdef PyObject* operands[2]
+    if isinstance(a, TensorBase):
+        if isinstance(b, TensorBase) and op.fast == 2:
+            operands[0], operands[1] = <PyObject*>a, <PyObject*>b
+            return invoke(op, operands)
+        if type(b) is float or type(b) is int:
+            return call2(op, a, b)
     if not _operand(a) or not _operand(b):
         return NotImplemented
     if not isinstance(a, TensorBase):

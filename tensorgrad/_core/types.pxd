@@ -155,6 +155,7 @@ cdef Storage foreign_storage(char* data, int64_t nbytes, Device device, object o
 cdef TensorBase new_tensor(Storage storage, DType dtype, int ndim, const int64_t* shape, const int64_t* strides,
                            int64_t offset)
 cdef TensorBase empty(int ndim, const int64_t* shape, DType dtype, Device device)
+cdef TensorBase empty_of_shape(TensorBase like, DType dtype)
 cdef TensorBase alias(TensorBase x)
 cdef inline char* memory(TensorBase x) noexcept:
     return x.storage.data + x.offset * <int64_t>x.dtype.itemsize

@@ -86,9 +86,9 @@ cdef extern from "memory.h":
         int64_t live, peak, cached, limit, allocations, system_calls, retries
         int off, huge_pages
     tg_memory_stats tg_memory
-    char* tg_block_alloc(int64_t nbytes) nogil
-    void tg_block_free(char* block, int64_t nbytes) nogil
-    void tg_blocks_release(int64_t keep) nogil
+    char* tg_block_alloc(int64_t nbytes)
+    void tg_block_free(char* block, int64_t nbytes)
+    void tg_blocks_release(int64_t keep)
     void tg_blocks_watch_fork()
     void tg_install_tensor(object type)
     void tg_install_storage(object type)
@@ -533,6 +533,26 @@ cdef TensorBase empty(int ndim, const int64_t* shape, DType dtype, Device device
     return x
 
 
+cdef TensorBase empty_of_shape(TensorBase like, DType dtype):
+    """An uninitialised, contiguous tensor of another's shape, of at most INLINE_DIMS dimensions, on its device."""
+    cdef TensorBase x = tg_make_tensor(_tensor_type, _empty_tuple)
+    cdef int64_t step = 1
+    cdef int d
+    x.shape = &x.dims[0]
+    x.strides = &x.dims[INLINE_DIMS]
+    for d in range(like.ndim - 1, -1, -1):
+        x.shape[d] = like.shape[d]
+        x.strides[d] = step
+        step *= like.shape[d] if like.shape[d] else 1
+    x.ndim, x.numel, x.dtype, x.flags = like.ndim, like.numel, dtype, CONTIGUOUS
+    x.storage = new_storage(like.numel * dtype.itemsize, like.storage.device)
+    if thread_state().inference:
+        x.flags |= INFERENCE
+    else:
+        x.version = &x.storage.version
+    return x
+
+
 cdef TensorBase _empty_big(int ndim, const int64_t* shape, DType dtype, Device device):
     cdef int64_t strides[64]
     cdef int64_t numel = 1
@@ -735,8 +755,7 @@ def reset_peak():
 
 def empty_cache():
     """Give cached blocks back to the system."""
-    with nogil:
-        tg_blocks_release(0)
+    tg_blocks_release(0)
 
 
 def set_cache_limit(int64_t nbytes):

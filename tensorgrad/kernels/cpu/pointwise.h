@@ -150,6 +150,10 @@ static void tg_pointwise_part(void *context, int64_t begin, int64_t end) {
     tg_pointwise_walk(job, &part, base);
 }
 
+static tg_loop tg_plain_loop(const tg_kernel *k, int dtype) {
+    return dtype == TG_F16 || dtype == TG_BF16 ? tg_half_loop(k, dtype) : k->loop[tg_simd_level][dtype];
+}
+
 /* `in` holds k->n_inputs arrays; an input has the output's shape, or no dimensions at all (a scalar). */
 static int tg_pointwise(const tg_kernel *k, int dtype, const tg_array *out, const tg_array *in) {
     static const int64_t zeros[TG_MAX_DIMS];
