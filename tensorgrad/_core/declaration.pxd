@@ -82,6 +82,7 @@ cdef class Overload:
     cdef int8_t saved_kind[12]
     cdef int8_t saved_index[12]
     cdef uint32_t saved_for[12]         # bit i: needed by the gradient of input i
+    cdef bint saves_output
     cdef list saved_names
     cdef list formulas                  # Formula or None for each input; or one Formula for all
     cdef bint joint                     # the vjp returns the gradients of all inputs together

@@ -353,6 +353,7 @@ cdef int compile_overload(Overload o) except -1:
             bind(o, f, table[o.signature.params[o.input_params[i]].name], 1 << i)
             o.formulas.append(f)
     o.n_saved = len(o.saved_names)
+    o.saves_output = any([o.saved_kind[i] == SAVE_OUT for i in range(o.n_saved)])
     hidden = o.options.get("nondifferentiable", ())
     o.differentiable_outputs = tuple([name not in hidden for name in o.signature.outputs])
     if o.n_inputs:

@@ -19,7 +19,7 @@ from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_OPERAND, P_T
 from tensorgrad._core.tangents cimport is_linear, propagate, run_jvp
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT, VIEW_NO_GRAD, NodeBase,
-    TensorBase, bump, level_of, set_output)
+    TensorBase, bump, is_tensor, level_of, set_output)
 from tensorgrad._core.view cimport check_inplace, mark_view, rebase_history, refresh_view, set_tangent
 
 from tensorgrad._core.graph import type_name
@@ -254,29 +254,30 @@ cdef object run_composite(Overload o, PyObject** a):
     return call2(op_copy_, <object>a[0], value)
 
 
-cdef inline uint32_t _flags(object x, bint written) except? 0xffffffff:
-    cdef TensorBase t
-    if not isinstance(x, TensorBase):
+cdef inline uint32_t _flags(PyObject* x, bint written) except? 0xffffffff:
+    cdef uint32_t flags
+    if not is_tensor(x):
         return 0
-    t = <TensorBase>x
+    flags = (<TensorBase>x).flags
     # A view whose chain is not all of its history is checked when it is written.
-    if t.flags & IS_VIEW and not t.flags & REQUIRES_GRAD and not (written and t.creation_meta != VIEW_DEFAULT):
-        refresh_view(t)
-    return t.flags
+    if flags & IS_VIEW and not flags & REQUIRES_GRAD and not (written and (<TensorBase>x).creation_meta != VIEW_DEFAULT):
+        refresh_view(<TensorBase>x)
+        flags = (<TensorBase>x).flags
+    return flags
 
 
-cdef uint32_t _input_flags(Overload o, PyObject** a, int level) except? 0xffffffff:
+cdef inline uint32_t _input_flags(Overload o, PyObject** a, int level) except? 0xffffffff:
     """The flags of the differentiable inputs that belong to this level, together."""
     cdef uint32_t flags = 0
     cdef int i
-    cdef object x
+    cdef PyObject* x
     for i in range(o.n_inputs):
-        x = <object>a[o.input_params[i]]
+        x = a[o.input_params[i]]
         if o.variadic and i == 0:
             for t in <tuple>x:
                 if level_of(<TensorBase>t) == level:
-                    flags |= _flags(t, False)
-        elif level == 0 or (isinstance(x, TensorBase) and level_of(<TensorBase>x) == level):
+                    flags |= _flags(<PyObject*>t, False)
+        elif level == 0 or (is_tensor(x) and level_of(<TensorBase>x) == level):
             flags |= _flags(x, o.inplace and i == 0)
     return flags
 
@@ -444,5 +445,5 @@ cdef int _forward_inplace(Overload o, PyObject** a, tg_thread_state* st) except 
     return 0
 
 
-set_dispatcher(dispatch_call)
+set_dispatcher(dispatch_call, invoke)
 set_runner(run)

@@ -13,7 +13,7 @@ from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.overlap cimport overlaps_itself, ranges_meet, same_geometry
 from tensorgrad._core.primitives cimport RELEASE_GIL_AT, encode, has_shape, pointwise
 from tensorgrad._core.signature cimport P_NUMBER, Param
-from tensorgrad._core.types cimport CONTIGUOUS, INLINE_DIMS, empty, empty_of_shape, memory, new_tensor
+from tensorgrad._core.types cimport CONTIGUOUS, INLINE_DIMS, empty, empty_of_shape, is_tensor, memory, new_tensor
 
 from tensorgrad._core.graph import _type_names
 
@@ -117,7 +117,7 @@ cdef TensorBase _plain_result(Overload o, PyObject** a):
     cdef tg_loop loop
     cdef char* p[3]
     cdef char copies[FEW_BYTES]
-    if not isinstance(<object>a[0], TensorBase):
+    if not is_tensor(a[0]):
         return None
     x = <TensorBase>a[0]
     if not x.flags & CONTIGUOUS or x.numel >= RELEASE_GIL_AT or x.ndim > INLINE_DIMS or x.storage is None \
@@ -129,7 +129,7 @@ cdef TensorBase _plain_result(Overload o, PyObject** a):
     elif x.dtype.category == CAT_COMPLEX and k.real_output:
         return None
     if k.n_inputs == 2:
-        if isinstance(<object>a[1], TensorBase):
+        if is_tensor(a[1]):
             y = <TensorBase>a[1]
             if y.dtype is not x.dtype or not y.flags & CONTIGUOUS or y.storage is None \
                     or y.storage.device is not x.storage.device or not has_shape(y, x.ndim, x.shape):

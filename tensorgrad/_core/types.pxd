@@ -1,5 +1,5 @@
 """The layouts of Storage, Tensor, Node and their kin, and how each of them dies."""
-from cpython.object cimport PyObject
+from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t
 
 from tensorgrad._core.device cimport device as Device
@@ -121,7 +121,9 @@ cdef struct SavedSlot:
     int8_t kind
     int8_t had_grad_fn
 
-ctypedef object (*RunFunction)(NodeBase node, list grads)
+# `grads`: the gradient of each output, borrowed, None where none came. `result`: a place for each edge, NULL at first, for new
+# references to the gradients that flow along them.
+ctypedef int (*RunFunction)(NodeBase node, PyObject** grads, PyObject** result) except -1
 
 cdef class NodeHooks:
     """Hooks of a node, in the order in which the engine runs them."""
@@ -149,6 +151,11 @@ cdef class NodeBase:
     cdef bint is_accumulator
     cdef object __weakref__
 
+# --- recognising them ------------------------------------------------------------------------
+cdef inline bint is_tensor(PyObject* x) noexcept:
+    """isinstance(x, TensorBase), which nearly always ends with the first comparison: Tensor is the one heir."""
+    return (<PyTypeObject*>Py_TYPE(<object>x)).tp_base == <PyTypeObject*>TensorBase or isinstance(<object>x, TensorBase)
+
 # --- making them -----------------------------------------------------------------------------
 cdef Storage new_storage(int64_t nbytes, Device device)
 cdef Storage foreign_storage(char* data, int64_t nbytes, Device device, object owner)
@@ -175,6 +182,8 @@ cdef object tensor_type
 cdef object named_pair(object kind, object first, object second)
 cdef object size_from(int ndim, const int64_t* dims)
 
+cdef void give(PyObject** result, int i, object grad) noexcept
+cdef list call_runner(NodeBase node, list grads)
 cdef NodeBase init_node(NodeBase node, object op, int n_edges, int n_outputs, int n_saved)
 cdef void set_edge(NodeBase node, int i, NodeBase target, int output_nr)
 cdef void set_output(NodeBase node, int i, TensorBase x) except *

@@ -107,6 +107,9 @@ cdef extern from "memory.h":
     bint tg_grows_too_large(int64_t* numel, int64_t size) noexcept
     void PyObject_GC_UnTrack(PyObject* o)
 
+cdef extern from "Python.h":
+    PyObject** PySequence_Fast_ITEMS(object items) noexcept
+
 cdef extern from *:
     ctypedef int (*visitproc)(PyObject*, void*) noexcept
     ctypedef int (*traverseproc)(PyObject*, visitproc, void*) noexcept
@@ -538,12 +541,11 @@ cdef TensorBase empty_of_shape(TensorBase like, DType dtype):
     cdef TensorBase x = tg_make_tensor(_tensor_type, _empty_tuple)
     cdef int64_t step = 1
     cdef int d
-    x.shape = &x.dims[0]
-    x.strides = &x.dims[INLINE_DIMS]
+    x.shape, x.strides = &x.dims[0], &x.dims[INLINE_DIMS]
     for d in range(like.ndim - 1, -1, -1):
-        x.shape[d] = like.shape[d]
-        x.strides[d] = step
-        step *= like.shape[d] if like.shape[d] else 1
+        x.dims[d], x.dims[INLINE_DIMS + d] = like.dims[d], step
+        if like.dims[d]:
+            step *= like.dims[d]
     x.ndim, x.numel, x.dtype, x.flags = like.ndim, like.numel, dtype, CONTIGUOUS
     x.storage = new_storage(like.numel * dtype.itemsize, like.storage.device)
     if thread_state().inference:
@@ -693,6 +695,39 @@ cdef NodeBase init_node(NodeBase node, object op, int n_edges, int n_outputs, in
     return node
 
 
+cdef void give(PyObject** result, int i, object grad) noexcept:
+    """Put a gradient, or None, in the place of edge `i`."""
+    if grad is not None:
+        Py_INCREF(grad)
+        result[i] = <PyObject*>grad
+
+
+cdef list call_runner(NodeBase node, list grads):
+    """What a node makes of the gradients of its outputs: one for each edge, or None."""
+    cdef list result = [None] * node.n_edges
+    cdef PyObject** found = <PyObject**>calloc(node.n_edges + 1, sizeof(PyObject*))
+    cdef int i
+    if found == NULL:
+        raise MemoryError("out of memory in backward")
+    if len(grads) != node.n_outputs:
+        free(found)
+        raise RuntimeError(f"{type(node).__name__} wants the gradients of {node.n_outputs} outputs, got {len(grads)}")
+    for grad in grads:
+        if grad is not None and not isinstance(grad, TensorBase):
+            free(found)
+            raise TypeError(f"{type(node).__name__} wants gradients that are tensors or None, not {type(grad).__name__}")
+    try:
+        node.runner(node, PySequence_Fast_ITEMS(grads), found)
+        for i in range(node.n_edges):
+            if found[i] != NULL:
+                result[i] = <object>found[i]
+        return result
+    finally:
+        for i in range(node.n_edges):
+            Py_XDECREF(found[i])
+        free(found)
+
+
 cdef void set_edge(NodeBase node, int i, NodeBase target, int output_nr):
     cdef PyObject* old = node.edges[i].node
     if target is None:
@@ -713,7 +748,7 @@ cdef void set_output(NodeBase node, int i, TensorBase x) except *:
     m.level = 0 if x.wrap is None else x.wrap.level
     m.is_view = (x.flags & IS_VIEW) != 0
     if x.ndim <= INLINE_DIMS:
-        memcpy(&m.dims[0], x.shape, x.ndim * sizeof(int64_t))
+        memcpy(&m.dims[0], &x.dims[0], INLINE_DIMS * sizeof(int64_t))      # all of them: a length known in advance
     else:
         m.big = <int64_t*>malloc(x.ndim * sizeof(int64_t))
         if m.big == NULL:

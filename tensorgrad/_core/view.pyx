@@ -12,7 +12,7 @@ from tensorgrad._core.graph cimport accumulator_of, remember_dual
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_CUSTOM_FUNCTION, VIEW_DEFAULT, VIEW_MULTI_OUTPUT,
-    VIEW_NO_GRAD, AutogradMeta, ViewStep, init_node, level_of, meta_of, set_edge, set_node_type, set_output, version_of)
+    VIEW_NO_GRAD, AutogradMeta, ViewStep, call_runner, give, init_node, level_of, meta_of, set_edge, set_node_type, set_output, version_of)
 
 from tensorgrad._core.graph import move_retain, short_name
 
@@ -212,19 +212,22 @@ cdef int rebase_history(TensorBase x, NodeBase node, int output_nr) except -1:
     return 0
 
 
-cdef object run_copy_slices(NodeBase node, list grads):
+cdef int run_copy_slices(NodeBase node, PyObject** grads, PyObject** result) except -1:
     cdef NodeBase inner
     cdef list inner_grads
-    grad = grads[0]
+    cdef int i
     inner, chain = node.context
-    result = call1(op_clone, grad)
-    part = replay(chain, result)
-    inner_grads = list(inner.runner(inner, [call1(op_clone, part)]))
+    whole = call1(op_clone, <object>grads[0])
+    part = replay(chain, whole)
+    inner_grads = call_runner(inner, [call1(op_clone, part)])
     old = inner_grads[0] if inner_grads else None
     if old is None:
         old = call1(op_zeros_like, part)
     call2(op_copy_, part, old)
-    return [result] + inner_grads[1:]
+    give(result, 0, whole)
+    for i in range(1, inner.n_edges):
+        give(result, i, inner_grads[i])
+    return 0
 
 
 cdef int set_tangent(TensorBase x, TensorBase tangent, bint written) except -1:
