@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dtype cimport CAT_FLOAT
 from tensorgrad._core.operator cimport Operator, handle
+from tensorgrad._core.primitives cimport has_shape
 from tensorgrad._core.types cimport TensorBase
 from tensorgrad.ops.shape cimport read_sizes, sizes_of, with_geometry
 
@@ -124,3 +125,18 @@ def broadcast_shapes(*shapes):
     for s in shapes:
         shape = _broadcast_shape(shape, (s,) if isinstance(s, int) else tuple(s))
     return Size(shape)
+
+
+cdef object _is_same_size(PyObject** a):
+    return has_shape(<TensorBase>a[0], (<TensorBase>a[1]).ndim, (<TensorBase>a[1]).shape)
+
+
+composite("is_same_size(Tensor self, Tensor other) -> bool", native(_is_same_size),
+          samples=lambda make: [((make(2, 3), make(2, 3)), {}), ((make(3), make(1, 3)), {})],
+          reference="np.shape(self) == np.shape(other)", doc="""Whether two tensors have the same shape.
+
+    Examples
+    --------
+    >>> tensorgrad.is_same_size(tensorgrad.ones(2, 3), tensorgrad.zeros(2, 3))
+    True
+    """)
