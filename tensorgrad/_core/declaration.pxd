@@ -74,6 +74,7 @@ cdef class Overload:
     cdef bint variadic                  # the first of them is a list of tensors
     cdef bint has_dims
     cdef bint alone                     # a call with one tensor needs no parsing: the defaults stand for the rest
+    cdef bint tensors_only              # nor does one with a tensor, or None where it may stand, for each parameter
     cdef bint wraps_defaults            # negative dimensions among them must be made positive
     cdef int n_tensors
     cdef int8_t tensor_params[24]       # those that may hold tensors

@@ -143,7 +143,8 @@ cdef _add_inplace_form(Overload o):
         f"The in-place form of `{o.name}`.", None, None, {k: v for k, v in o.options.items() if k != "aliases"})
     i.kind, i.rule, i.kernel, i.forward, i.native = o.kind, o.rule, o.kernel, o.forward, o.native
     i.partials, i.vjp, i.jvp, i.batch, i.node_name = o.partials, o.vjp, o.jvp, o.batch, o.node_name
-    i.is_random, i.check, i.checks_integers, i.untouched_below = o.is_random, o.check, o.checks_integers, o.untouched_below
+    i.is_random, i.untouched_below = o.is_random, o.untouched_below
+    i.check, i.checks_integers, i.plain = o.check, o.checks_integers, o.plain
     i.inplace = True
     i.functional = o
     o.inplace_form = i
@@ -335,6 +336,7 @@ cdef int compile_overload(Overload o) except -1:
             o.input_params[o.n_inputs] = i
             o.n_inputs += 1
     o.alone = o.signature.types[0] == P_TENSOR and o.signature.n_required == 1 and o.signature.n_params > 0
+    o.tensors_only = all([p.type == P_TENSOR and not p.keyword_only for p in o.signature.params])
     for p in o.signature.params[1:]:
         if p.type in (P_DIM, P_NEW_DIM, P_DIMS) and p.default is not None and p.default != ():
             o.wraps_defaults = True

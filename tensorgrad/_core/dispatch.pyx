@@ -49,7 +49,7 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
     cdef Overload o
     cdef object kw
     cdef int i
-    if nargs and kwnames == NULL and op.first is not None and isinstance(<object>args[0], TensorBase):
+    if nargs and kwnames == NULL and op.first is not None and is_tensor(args[0]):
         o = <Overload>op.first
         if not o.compiled:
             compile_overload(o)
@@ -65,6 +65,8 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
         elif op.fast == nargs and (isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
                 type(<object>args[1]) is float or type(<object>args[1]) is int))):
             return run(o, <PyObject**>args)
+        elif o.tensors_only and nargs == o.signature.n_positional and _are_tensors(o, args, nargs):
+            return run(o, <PyObject**>args)
     kw = None if kwnames == NULL else <object>kwnames
     if kw is not None and "out" in <tuple>kw:
         return _call_with_out(op, args, nargs, <tuple>kw)
@@ -74,6 +76,15 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
         if _parse(o, args, nargs, kw, &slots, False):
             return _run_parsed(o, &slots)
     return _explain(op, args, nargs, kw)
+
+
+cdef inline bint _are_tensors(Overload o, PyObject* const* args, Py_ssize_t nargs) noexcept:
+    """Whether each argument is a tensor, or None where that is welcome."""
+    cdef Py_ssize_t i
+    for i in range(nargs):
+        if not is_tensor(<PyObject*>args[i]) and not (o.signature.takes_none[i] and <object>args[i] is None):
+            return False
+    return True
 
 
 cdef bint _parse(Overload o, PyObject* const* args, Py_ssize_t nargs, object kw, Slots* slots, bint explain) except -1:

@@ -22,6 +22,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     FEW_BYTES = 1024        # a number is repeated for as many
+    SHORTEST_ROW = 4        # a call for each row pays from here on
     NO_CATEGORY = 1 << 10
 
 cdef Operator op_clone = handle("clone")
@@ -108,32 +109,42 @@ cdef int _broadcast(PyObject** a, int n, int64_t* shape) except -1:
     return ndim
 
 
-cdef TensorBase _plain_result(Overload o, PyObject** a):
-    """The result for small tensors of one dtype and one shape, contiguous and on the CPU, or for one such tensor and a
-    number; None for anything else."""
+cdef bint _repeats(TensorBase y, TensorBase x) noexcept:
+    """Whether contiguous `y` is of x's shape, or of that of its last dimensions: a bias that is added to each row."""
+    return y.ndim <= x.ndim and has_shape(y, y.ndim, x.shape + (x.ndim - y.ndim)) and (
+        y.numel >= SHORTEST_ROW or y.numel == x.numel > 0)
+
+
+cdef TensorBase _plain_result(Overload o, PyObject** a, TensorBase out):
+    """The short way, for small tensors of one dtype that are contiguous and on the CPU: of one shape, or with a second one
+    that is repeated, or a number. Into `out` if it is given. None where there is no short way."""
     cdef const tg_kernel* k = o.kernel
-    cdef TensorBase x, y, out
-    cdef int64_t at, nbytes
+    cdef TensorBase x, y
+    cdef int64_t at, nbytes, n, step
     cdef tg_loop loop
     cdef char* p[3]
+    cdef char* q[3]
     cdef char copies[FEW_BYTES]
     if not is_tensor(a[0]):
         return None
     x = <TensorBase>a[0]
     if not x.flags & CONTIGUOUS or x.numel >= RELEASE_GIL_AT or x.ndim > INLINE_DIMS or x.storage is None \
-            or x.storage.device.table == NULL:
+            or x.storage.device.table == NULL or (out is not None and (out is not x or k.bool_output)):
         return None
     if x.dtype.category < CAT_FLOAT:
         if o.check is not None or o.rule == RULE_FLOAT:
             return None
     elif x.dtype.category == CAT_COMPLEX and k.real_output:
         return None
+    n = x.numel
     if k.n_inputs == 2:
         if is_tensor(a[1]):
             y = <TensorBase>a[1]
             if y.dtype is not x.dtype or not y.flags & CONTIGUOUS or y.storage is None \
-                    or y.storage.device is not x.storage.device or not has_shape(y, x.ndim, x.shape):
+                    or y.storage.device is not x.storage.device or not _repeats(y, x) \
+                    or (out is not None and y.storage is x.storage and y is not x):
                 return None
+            n = y.numel
             p[2] = memory(y)
         elif x.numel * x.dtype.itemsize <= FEW_BYTES and x.dtype.category >= (
                 CAT_INT if type(<object>a[1]) is int else CAT_FLOAT if type(<object>a[1]) is float else NO_CATEGORY):
@@ -148,9 +159,16 @@ cdef TensorBase _plain_result(Overload o, PyObject** a):
     loop = x.storage.device.table.plain_loop(k, x.dtype.code)
     if loop == NULL:
         return None
-    out = empty_of_shape(x, dtype_of(TG_BOOL) if k.bool_output else x.dtype)
-    p[0], p[1] = out.storage.data, memory(x)
-    loop(p, x.numel)
+    if out is None:
+        out = empty_of_shape(x, dtype_of(TG_BOOL) if k.bool_output else x.dtype)
+    p[0], p[1] = memory(out), memory(x)
+    if n == x.numel:
+        loop(p, n)
+        return out
+    step = n * x.dtype.itemsize
+    for at in range(x.numel // n):
+        q[0], q[1], q[2] = p[0] + at * n * out.dtype.itemsize, p[1] + at * step, p[2]
+        loop(q, n)
     return out
 
 
@@ -162,10 +180,10 @@ cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
     cdef TensorBase x, first = None
     cdef bint same = True
     cdef Device device = None
-    if o.plain and out is None:
-        out = _plain_result(o, a)
-        if out is not None:
-            return out
+    if o.plain:
+        x = _plain_result(o, a, out)
+        if x is not None:
+            return x
     for i in range(n):
         if isinstance(<object>a[i], TensorBase):
             x = <TensorBase>a[i]

@@ -14,7 +14,7 @@ from libc.string cimport memset
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, dtype
 from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
 from tensorgrad._core.graph cimport accumulator_of, forward_stack, node_name, retain
-from tensorgrad._core.operator cimport Operator, call1, call2, handle
+from tensorgrad._core.operator cimport Operator, call1, call2, combine, handle
 from tensorgrad._core.primitives cimport fill, has_shape
 from tensorgrad._core.profiler cimport begin_evaluation, begin_node, end_event, end_events_inside, innermost_event
 from tensorgrad._core.types cimport (
@@ -255,7 +255,7 @@ cdef class Run:
         if (not self.create_graph and Py_REFCNT(<PyObject*>old) == 2 and old.grad_fn is None and old.meta is None
                 and old.wrap is None and (<TensorBase>grad).wrap is None
                 and old.flags & CONTIGUOUS and Py_REFCNT(<PyObject*>old.storage) == 1 and old.storage.owner is None):
-            call2(op_add_, old, grad)
+            combine(op_add_, old, grad)
             return 0
         grad = call2(op_add, old, grad)
         if alone:
