@@ -9,7 +9,7 @@ cdef enum:
     INLINE_DIMS = 6         # shapes up to here live inside the object
     MAX_DIMS = 64
     INLINE_EDGES = 3
-    INLINE_SAVED = 4
+    INLINE_SAVED = 5
 
 cdef class TensorBase
 cdef class NodeBase
@@ -68,8 +68,8 @@ cdef class AutogradMeta:
 cdef class ViewStep:
     """How a view was made: the operator, its arguments after the tensor, the number of the output, and the steps before."""
     cdef object op
-    cdef object first, second, third    # the arguments, if there are no more
-    cdef tuple rest                     # those after the third
+    cdef object first, second, third, fourth    # the arguments, if there are no more
+    cdef tuple rest                             # those after the fourth
     cdef int n_args
     cdef int output             # -1 where the operator has one output
     cdef ViewStep before
@@ -147,7 +147,7 @@ cdef class NodeBase:
     cdef SavedSlot* saved
     cdef Edge inline_edges[3]
     cdef OutputMeta inline_output
-    cdef SavedSlot inline_saved[4]
+    cdef SavedSlot inline_saved[5]
     cdef bint is_accumulator
     cdef object __weakref__
 

@@ -41,7 +41,9 @@ cdef void mark_view(TensorBase out, TensorBase source, object op, PyObject** arg
     if n > 2:
         step.third = <object>args[2]
     if n > 3:
-        step.rest = tuple([<object>args[i] for i in range(3, n)])
+        step.fourth = <object>args[3]
+    if n > 4:
+        step.rest = tuple([<object>args[i] for i in range(4, n)])
     if source.flags & IS_VIEW:
         step.before = source.step
         out.base = source.base
@@ -59,8 +61,8 @@ cdef void mark_view(TensorBase out, TensorBase source, object op, PyObject** arg
 
 
 cdef tuple _arguments(ViewStep step):
-    cdef tuple args = (step.first, step.second, step.third)[:min(step.n_args, 3)]
-    return args if step.n_args <= 3 else args + step.rest
+    cdef tuple args = (step.first, step.second, step.third, step.fourth)[:min(step.n_args, 4)]
+    return args if step.n_args <= 4 else args + step.rest
 
 
 cdef object replay(ViewStep step, object base):
