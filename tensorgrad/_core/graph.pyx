@@ -555,7 +555,7 @@ def mark_grads_zero(params):
 
 
 cdef enum:
-    LARGE_GRAD = 1 << 14        # elements
+    LARGE_GRAD = 1 << 10        # elements
 
 
 # Two threads may reach one leaf. The GIL keeps them apart but for kernels that let it go, and Python code of plugins.
