@@ -109,10 +109,27 @@ cdef int _broadcast(PyObject** a, int n, int64_t* shape) except -1:
     return ndim
 
 
-cdef bint _repeats(TensorBase y, TensorBase x) noexcept:
-    """Whether contiguous `y` is of x's shape, or of that of its last dimensions: a bias that is added to each row."""
-    return y.ndim <= x.ndim and has_shape(y, y.ndim, x.shape + (x.ndim - y.ndim)) and (
-        y.numel >= SHORTEST_ROW or y.numel == x.numel > 0)
+cdef bint _is_repeated(TensorBase y, TensorBase x) noexcept:
+    """Whether contiguous `y` has the shape of x's last dimensions: a bias that is added to each row."""
+    return y.ndim < x.ndim and y.numel >= SHORTEST_ROW and has_shape(y, y.ndim, x.shape + (x.ndim - y.ndim))
+
+
+cdef int _fill_copies(char* copies, TensorBase x, object value) except -1:
+    """As many copies of a number, in the dtype of `x`, as `x` has elements."""
+    cdef int64_t at = x.dtype.itemsize, nbytes = x.numel * x.dtype.itemsize
+    encode(value, x.dtype.code, copies)
+    while at < nbytes:      # twice as many each time
+        memcpy(&copies[at], copies, min(at, nbytes - at))
+        at *= 2
+    return 0
+
+
+cdef void _loop_over_rows(tg_loop loop, char** p, int64_t rows, int64_t n, int64_t out_size, int64_t size) noexcept:
+    cdef char* q[3]
+    cdef int64_t r
+    for r in range(rows):
+        q[0], q[1], q[2] = p[0] + r * n * out_size, p[1] + r * n * size, p[2]
+        loop(q, n)
 
 
 cdef TensorBase _plain_result(Overload o, PyObject** a, TensorBase out):
@@ -120,10 +137,9 @@ cdef TensorBase _plain_result(Overload o, PyObject** a, TensorBase out):
     that is repeated, or a number. Into `out` if it is given. None where there is no short way."""
     cdef const tg_kernel* k = o.kernel
     cdef TensorBase x, y
-    cdef int64_t at, nbytes, n, step
+    cdef int64_t n
     cdef tg_loop loop
     cdef char* p[3]
-    cdef char* q[3]
     cdef char copies[FEW_BYTES]
     if not is_tensor(a[0]):
         return None
@@ -141,18 +157,17 @@ cdef TensorBase _plain_result(Overload o, PyObject** a, TensorBase out):
         if is_tensor(a[1]):
             y = <TensorBase>a[1]
             if y.dtype is not x.dtype or not y.flags & CONTIGUOUS or y.storage is None \
-                    or y.storage.device is not x.storage.device or not _repeats(y, x) \
+                    or y.storage.device is not x.storage.device \
                     or (out is not None and y.storage is x.storage and y is not x):
                 return None
-            n = y.numel
+            if not has_shape(y, x.ndim, x.shape):
+                if n == 0 or not _is_repeated(y, x):
+                    return None
+                n = y.numel
             p[2] = memory(y)
         elif x.numel * x.dtype.itemsize <= FEW_BYTES and x.dtype.category >= (
                 CAT_INT if type(<object>a[1]) is int else CAT_FLOAT if type(<object>a[1]) is float else NO_CATEGORY):
-            encode(<object>a[1], x.dtype.code, copies)
-            at, nbytes = x.dtype.itemsize, x.numel * x.dtype.itemsize
-            while at < nbytes:      # twice as many each time
-                memcpy(&copies[at], copies, min(at, nbytes - at))
-                at *= 2
+            _fill_copies(copies, x, <object>a[1])
             p[2] = copies
         else:
             return None
@@ -164,11 +179,8 @@ cdef TensorBase _plain_result(Overload o, PyObject** a, TensorBase out):
     p[0], p[1] = memory(out), memory(x)
     if n == x.numel:
         loop(p, n)
-        return out
-    step = n * x.dtype.itemsize
-    for at in range(x.numel // n):
-        q[0], q[1], q[2] = p[0] + at * n * out.dtype.itemsize, p[1] + at * step, p[2]
-        loop(q, n)
+    else:
+        _loop_over_rows(loop, p, x.numel // n, n, out.dtype.itemsize, x.dtype.itemsize)
     return out
 
 
