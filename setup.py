@@ -11,10 +11,12 @@ import filecmp
 import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 DEBUG = os.environ.get("TENSORGRAD_DEBUG", "0") not in ("", "0")
 BLAS = os.environ.get("TENSORGRAD_BLAS") or "bundled"
@@ -40,12 +42,12 @@ if DEBUG:
     LINK_ARGS = ["-fsanitize=address"]
 else:
     # -g0 and -s: Python's own flags often ask for debug information, which would triple the size. Nothing here unwinds
-    # a stack, and 70 modules that are padded to pages waste half a megabyte.
+    # a stack.
     COMPILE_ARGS = [
         "-O2", "-g0", "-ftree-vectorize", "-fvisibility=hidden",
         "-fno-asynchronous-unwind-tables", "-fno-unwind-tables",
     ]  # fmt: skip
-    LINK_ARGS = ["-Wl,-s", "-Wl,-z,noseparate-code"]
+    LINK_ARGS = ["-Wl,-s"]
 # Compiled for size: what these modules do by themselves is little beside the work that they call.
 COLD = {
     "assembly", "complex_numbers", "contraction", "conv", "diagonal", "least_squares", "linalg", "padding", "pooling",
@@ -72,21 +74,76 @@ def floor_plans(path, found):
     return found
 
 
-def extensions():
-    """One extension module for each .pyx."""
-    return [
-        Extension(
-            ".".join(path.with_suffix("").parts),
-            sources=[str(path)],
-            depends=sorted(floor_plans(path, set())),
-            include_dirs=[str(path) for path in HEADERS],
-            define_macros=MACROS,
-            extra_compile_args=COMPILE_ARGS if DEBUG or path.stem not in COLD else [*COMPILE_ARGS, "-Os"],
+def module(path):
+    """One module, from one .pyx; its objects go into a `Bundle`."""
+    return Extension(
+        ".".join(path.with_suffix("").parts),
+        sources=[str(path)],
+        depends=sorted(floor_plans(path, set())),
+        include_dirs=[str(directory) for directory in HEADERS],
+        define_macros=MACROS,
+        extra_compile_args=COMPILE_ARGS if DEBUG or path.stem not in COLD else [*COMPILE_ARGS, "-Os"],
+    )
+
+
+class Bundle(Extension):
+    """All modules in one shared object, where tensorgrad/_loading.py finds them; it says which they are."""
+
+    def __init__(self, name, parts):
+        super().__init__(
+            name,
+            sources=[source for part in parts for source in part.sources],
+            depends=sorted({path for part in parts for path in part.depends}),
             extra_link_args=LINK_ARGS,
             libraries=["m", "dl"],
         )
-        for path in sorted(Path("tensorgrad").rglob("*.pyx"))
-    ]
+        self.parts = parts
+
+    def write_index(self, path):
+        """The C source of the module that names the others."""
+        own = self.name.rpartition(".")[2]
+        names = "".join([f'    "{part.name}",\n' for part in sorted(self.parts, key=lambda part: part.name)])
+        text = INDEX.replace("OWN_NAME", own).replace("MODULE_NAMES", names)
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+
+INDEX = """\
+#include <Python.h>
+
+static const char *const names[] = {
+MODULE_NAMES};
+
+static int fill(PyObject *module) {
+    const Py_ssize_t n = (Py_ssize_t)(sizeof names / sizeof *names);
+    PyObject *tuple = PyTuple_New(n);
+    if (tuple == NULL) return -1;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *name = PyUnicode_FromString(names[i]);
+        if (name == NULL) {
+            Py_DECREF(tuple);
+            return -1;
+        }
+        PyTuple_SET_ITEM(tuple, i, name);
+    }
+    const int status = PyModule_AddObjectRef(module, "names", tuple);
+    Py_DECREF(tuple);
+    return status;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)fill}, {0, NULL}};
+static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "OWN_NAME", "The names of the modules beside this one.", 0, NULL, slots};
+
+PyMODINIT_FUNC PyInit_OWN_NAME(void) {
+    return PyModuleDef_Init(&definition);
+}
+"""
+
+
+def extensions():
+    """A bundle of one module for each .pyx."""
+    return [Bundle("tensorgrad._compiled", [module(path) for path in sorted(Path("tensorgrad").rglob("*.pyx"))])]
 
 
 def bundled_blas():
@@ -159,22 +216,56 @@ class BuildExt(build_ext):
         stamp = Path(self.build_temp, "configuration.txt")
         if not stamp.exists() or stamp.read_text() != configuration:
             self.force = True
+        (bundle,) = self.extensions
         generated = cythonize(
-            self.extensions,
+            bundle.parts,
             build_dir=str(Path(self.build_temp, "cython")),
             compiler_directives=DIRECTIVES,
             nthreads=self.parallel,
             force=self.force,
         )
-        sources = {extension.name: extension.sources for extension in generated}
-        for extension in self.extensions:
-            extension.sources = sources[extension.name]
-            extension.include_dirs.append(numpy.get_include())
-        # The longest first, so that no processor is left with one of them at the end.
-        self.extensions.sort(key=lambda extension: os.path.getsize(extension.sources[0]), reverse=True)
+        sources = {part.name: part.sources for part in generated}
+        for part in bundle.parts:
+            part.sources = sources[part.name]
+            part.include_dirs.append(numpy.get_include())
         super().build_extensions()
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(configuration)
+
+    def build_extension(self, bundle):
+        """Compile what is older than what it is made of, and link."""
+        index = Path(self.build_temp, "cython", bundle.name.rpartition(".")[2] + ".c")
+        bundle.write_index(index)
+        # The longest first, so that no processor is left with one of them at the end.
+        parts = sorted(bundle.parts, key=lambda part: os.path.getsize(part.sources[0]), reverse=True)
+        parts.append(Extension(bundle.name, [str(index)], extra_compile_args=COMPILE_ARGS))
+        with ThreadPoolExecutor(self.parallel) as pool:
+            objects = list(pool.map(self.compile_part, parts))
+        path = self.get_ext_fullpath(bundle.name)
+        if self.force or newer_group(objects, path):
+            self.compiler.link_shared_object(
+                objects,
+                path,
+                libraries=self.get_libraries(bundle),
+                extra_postargs=bundle.extra_link_args,
+                debug=self.debug,
+                build_temp=self.build_temp,
+                target_lang="c",
+            )
+
+    def compile_part(self, part):
+        """The object file of a module."""
+        (path,) = self.compiler.object_filenames(part.sources, output_dir=self.build_temp)
+        if self.force or newer_group([*part.sources, *part.depends], path):
+            self.compiler.compile(
+                part.sources,
+                output_dir=self.build_temp,
+                macros=part.define_macros,
+                include_dirs=part.include_dirs,
+                debug=self.debug,
+                extra_postargs=part.extra_compile_args,
+            )
+        return path
 
     def get_outputs(self):
         outputs = super().get_outputs()

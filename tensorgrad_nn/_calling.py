@@ -36,10 +36,16 @@ class Calling:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the hooks and `forward`."""
-        if not (
-            self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
-        ):
-            return self.forward(*args, **kwargs)
+        state = self.__dict__  # once: a class with __getattr__ finds its attributes the long way
+        try:
+            hooked = (
+                state["_forward_hooks"] or state["_forward_pre_hooks"]
+                or state["_backward_hooks"] or state["_backward_pre_hooks"]
+            )  # fmt: skip
+        except KeyError as missing:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute {missing}") from None
+        if not hooked:
+            return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
         if not self._forward_hooks_always_called:
             return self._call_with_hooks(args, kwargs, set())
         called: set[int] = set()

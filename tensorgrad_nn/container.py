@@ -150,7 +150,7 @@ class Sequential(_Numbered):
         Tensor or other
             What the last module returns.
         """
-        for module in self._modules.values():
+        for module in self.__dict__["_modules"].values():
             input = module(input)  # type: ignore[misc]
         return input
 

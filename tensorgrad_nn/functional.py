@@ -196,7 +196,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 
 def _same_shapes(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Broadcast the two, with a warning when that changes anything."""
-    if target.shape != input.shape:
+    if not tensorgrad.is_same_size(input, target):
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). "
             "This will likely lead to incorrect results due to broadcasting. "

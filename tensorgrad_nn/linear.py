@@ -113,7 +113,7 @@ class Linear(Module):
         Tensor, shape (..., out_features)
         """
         # Straight from where parameters are: `self.weight` takes the long way through __getattr__.
-        parameters = self._parameters
+        parameters = self.__dict__["_parameters"]
         try:
             weight, bias = parameters["weight"], parameters["bias"]
         except KeyError:  # somebody has put something else in the place of a parameter

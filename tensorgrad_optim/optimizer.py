@@ -9,6 +9,7 @@ from functools import wraps
 
 import tensorgrad
 from tensorgrad import Tensor
+from tensorgrad.autograd import _profiler_enabled
 from tensorgrad.autograd.profiler import record_function
 from tensorgrad_nn._naming import typename
 from tensorgrad_nn.utils.hooks import add_hook
@@ -37,41 +38,53 @@ _HOOK_DICTS = (
 )
 
 
+def _label(optimizer: Any, method: Callable[..., Any]) -> record_function:
+    """Label a call in profiles, as ``Optimizer.step#SGD.step``."""
+    return record_function(f"Optimizer.{method.__name__}#{type(optimizer).__name__}.{method.__name__}")
+
+
 def _labelled(method: _F) -> _F:
-    """Show the calls of a method in profiles, as ``Optimizer.step#SGD.step``."""
+    """Show the calls of a method in profiles."""
 
     @wraps(method)
     def labelled(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with record_function(f"Optimizer.{method.__name__}#{type(self).__name__}.{method.__name__}"):
+        if not _profiler_enabled():
+            return method(self, *args, **kwargs)
+        with _label(self, method):
             return method(self, *args, **kwargs)
 
     return labelled  # type: ignore[return-value]
 
 
 def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Put the step hooks around a subclass's `step`."""
+    """Put the step hooks around a subclass's `step`, and show its calls in profiles."""
 
     @wraps(step)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         self = args[0]
         if not (
-            self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or _global_pre_hooks or _global_post_hooks
-        ):
-            return step(*args, **kwargs)
-        for hook in [*_global_pre_hooks.values(), *self._optimizer_step_pre_hooks.values()]:
-            answer = hook(self, args, kwargs)
-            if answer is not None:
-                if not (isinstance(answer, tuple) and len(answer) == 2):
-                    raise RuntimeError(
-                        f"{wrapper} must return None or a tuple of (new_args, new_kwargs), but got {answer}."
-                    )
-                args, kwargs = answer
-        result = step(*args, **kwargs)
-        for hook in [*self._optimizer_step_post_hooks.values(), *_global_post_hooks.values()]:
-            hook(self, args, kwargs)
-        return result
+            self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
+            or _global_pre_hooks or _global_post_hooks or _profiler_enabled()
+        ):  # fmt: skip
+            return step(*args, **kwargs) if kwargs else step(*args)
+        with _label(self, step):
+            return _call_with_hooks(step, args, kwargs)
 
-    return _labelled(wrapper)
+    return wrapper
+
+
+def _call_with_hooks(step: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    self = args[0]
+    for hook in [*_global_pre_hooks.values(), *self._optimizer_step_pre_hooks.values()]:
+        answer = hook(self, args, kwargs)
+        if answer is not None:
+            if not (isinstance(answer, tuple) and len(answer) == 2):
+                raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {answer}.")
+            args, kwargs = answer
+    result = step(*args, **kwargs)
+    for hook in [*self._optimizer_step_post_hooks.values(), *_global_post_hooks.values()]:
+        hook(self, args, kwargs)
+    return result
 
 
 def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:

@@ -53,6 +53,8 @@ cdef class Overload:
     cdef int rule
     cdef int untouched_below            # elementwise: an argument of a lower category is returned as it is
     cdef object check                   # raises on arguments that are refused, before anything is computed
+    cdef bint checks_integers           # and has nothing to say of floating point tensors
+    cdef bint plain                     # tensors of one dtype and shape need no more than a loop over their elements
     cdef readonly bint is_view
     cdef readonly bint inplace
     cdef readonly bint is_random
@@ -72,6 +74,7 @@ cdef class Overload:
     cdef bint variadic                  # the first of them is a list of tensors
     cdef bint has_dims
     cdef bint alone                     # a call with one tensor needs no parsing: the defaults stand for the rest
+    cdef bint tensors_only              # nor does one with a tensor, or None where it may stand, for each parameter
     cdef bint wraps_defaults            # negative dimensions among them must be made positive
     cdef int n_tensors
     cdef int8_t tensor_params[24]       # those that may hold tensors
@@ -80,6 +83,7 @@ cdef class Overload:
     cdef int8_t saved_kind[12]
     cdef int8_t saved_index[12]
     cdef uint32_t saved_for[12]         # bit i: needed by the gradient of input i
+    cdef bint saves_output
     cdef list saved_names
     cdef list formulas                  # Formula or None for each input; or one Formula for all
     cdef bint joint                     # the vjp returns the gradients of all inputs together

@@ -143,7 +143,8 @@ cdef _add_inplace_form(Overload o):
         f"The in-place form of `{o.name}`.", None, None, {k: v for k, v in o.options.items() if k != "aliases"})
     i.kind, i.rule, i.kernel, i.forward, i.native = o.kind, o.rule, o.kernel, o.forward, o.native
     i.partials, i.vjp, i.jvp, i.batch, i.node_name = o.partials, o.vjp, o.jvp, o.batch, o.node_name
-    i.is_random, i.check, i.untouched_below = o.is_random, o.check, o.untouched_below
+    i.is_random, i.untouched_below = o.is_random, o.untouched_below
+    i.check, i.checks_integers, i.plain = o.check, o.checks_integers, o.plain
     i.inplace = True
     i.functional = o
     o.inplace_form = i
@@ -171,13 +172,16 @@ def elementwise(size_t kernel, str signature, *, partials=None, vjp=None, jvp=No
     reference : str
         The value in terms of ``np`` and the parameters, for the tests.
     options
-        ``check`` (called with the arguments, raises), ``keep_integers`` and ``identity_of_real`` (such a
+        ``check`` (called with the arguments, raises), ``check_integers`` (the same, where floating point tensors need no
+        check), ``keep_integers`` and ``identity_of_real`` (such a
         tensor is its own result), ``aliases`` (more public names), ``internal`` (no public name), ``domain``
         (the interval from which the tests draw), ``method=False`` (no method of Tensor).
     """
     cdef Overload o = _new_overload(signature, doc, samples, reference, options)
     o.kind, o.kernel, o.batch = ELEMENTWISE, <const tg_kernel*>kernel, "elementwise"
-    o.check = options.get("check")
+    o.checks_integers = "check_integers" in options
+    o.check = options.get("check_integers" if o.checks_integers else "check")
+    o.plain = o.kernel.n_inputs <= 2 and not o.kernel.bool_first and (o.check is None or o.checks_integers)
     if options.get("keep_integers"):
         o.untouched_below = CAT_FLOAT
     elif options.get("identity_of_real"):
@@ -332,6 +336,7 @@ cdef int compile_overload(Overload o) except -1:
             o.input_params[o.n_inputs] = i
             o.n_inputs += 1
     o.alone = o.signature.types[0] == P_TENSOR and o.signature.n_required == 1 and o.signature.n_params > 0
+    o.tensors_only = all([p.type == P_TENSOR and not p.keyword_only for p in o.signature.params])
     for p in o.signature.params[1:]:
         if p.type in (P_DIM, P_NEW_DIM, P_DIMS) and p.default is not None and p.default != ():
             o.wraps_defaults = True
@@ -350,6 +355,7 @@ cdef int compile_overload(Overload o) except -1:
             bind(o, f, table[o.signature.params[o.input_params[i]].name], 1 << i)
             o.formulas.append(f)
     o.n_saved = len(o.saved_names)
+    o.saves_output = any([o.saved_kind[i] == SAVE_OUT for i in range(o.n_saved)])
     hidden = o.options.get("nondifferentiable", ())
     o.differentiable_outputs = tuple([name not in hidden for name in o.signature.outputs])
     if o.n_inputs:

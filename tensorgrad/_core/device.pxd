@@ -24,6 +24,7 @@ cdef extern from "kernel_table.h" nogil:
     enum: TG_UNIFORM, TG_NORMAL, TG_RANDINT, TG_BERNOULLI, TG_EXPONENTIAL
     ctypedef struct tg_kernel_table:
         int (*pointwise)(const tg_kernel* k, int dtype, const tg_array* out, const tg_array* ins) noexcept nogil
+        tg_loop (*plain_loop)(const tg_kernel* k, int dtype) noexcept nogil
         int (*copy)(const tg_array* dst, const tg_array* src) noexcept nogil
         int (*fill)(const tg_array* dst, const char* value) noexcept nogil
         int (*reduce)(int op, const tg_array* out, const tg_array* x) noexcept nogil

@@ -19,7 +19,7 @@ from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_OPERAND, P_T
 from tensorgrad._core.tangents cimport is_linear, propagate, run_jvp
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT, VIEW_NO_GRAD, NodeBase,
-    TensorBase, bump, level_of, set_output)
+    TensorBase, bump, is_tensor, level_of, set_output)
 from tensorgrad._core.view cimport check_inplace, mark_view, rebase_history, refresh_view, set_tangent
 
 from tensorgrad._core.graph import type_name
@@ -49,7 +49,7 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
     cdef Overload o
     cdef object kw
     cdef int i
-    if nargs and kwnames == NULL and op.first is not None and isinstance(<object>args[0], TensorBase):
+    if nargs and kwnames == NULL and op.first is not None and is_tensor(args[0]):
         o = <Overload>op.first
         if not o.compiled:
             compile_overload(o)
@@ -65,6 +65,8 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
         elif op.fast == nargs and (isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
                 type(<object>args[1]) is float or type(<object>args[1]) is int))):
             return run(o, <PyObject**>args)
+        elif o.tensors_only and nargs == o.signature.n_positional and _are_tensors(o, args, nargs):
+            return run(o, <PyObject**>args)
     kw = None if kwnames == NULL else <object>kwnames
     if kw is not None and "out" in <tuple>kw:
         return _call_with_out(op, args, nargs, <tuple>kw)
@@ -74,6 +76,15 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
         if _parse(o, args, nargs, kw, &slots, False):
             return _run_parsed(o, &slots)
     return _explain(op, args, nargs, kw)
+
+
+cdef inline bint _are_tensors(Overload o, PyObject* const* args, Py_ssize_t nargs) noexcept:
+    """Whether each argument is a tensor, or None where that is welcome."""
+    cdef Py_ssize_t i
+    for i in range(nargs):
+        if not is_tensor(<PyObject*>args[i]) and not (o.signature.takes_none[i] and <object>args[i] is None):
+            return False
+    return True
 
 
 cdef bint _parse(Overload o, PyObject* const* args, Py_ssize_t nargs, object kw, Slots* slots, bint explain) except -1:
@@ -254,29 +265,30 @@ cdef object run_composite(Overload o, PyObject** a):
     return call2(op_copy_, <object>a[0], value)
 
 
-cdef inline uint32_t _flags(object x, bint written) except? 0xffffffff:
-    cdef TensorBase t
-    if not isinstance(x, TensorBase):
+cdef inline uint32_t _flags(PyObject* x, bint written) except? 0xffffffff:
+    cdef uint32_t flags
+    if not is_tensor(x):
         return 0
-    t = <TensorBase>x
+    flags = (<TensorBase>x).flags
     # A view whose chain is not all of its history is checked when it is written.
-    if t.flags & IS_VIEW and not t.flags & REQUIRES_GRAD and not (written and t.creation_meta != VIEW_DEFAULT):
-        refresh_view(t)
-    return t.flags
+    if flags & IS_VIEW and not flags & REQUIRES_GRAD and not (written and (<TensorBase>x).creation_meta != VIEW_DEFAULT):
+        refresh_view(<TensorBase>x)
+        flags = (<TensorBase>x).flags
+    return flags
 
 
-cdef uint32_t _input_flags(Overload o, PyObject** a, int level) except? 0xffffffff:
+cdef inline uint32_t _input_flags(Overload o, PyObject** a, int level) except? 0xffffffff:
     """The flags of the differentiable inputs that belong to this level, together."""
     cdef uint32_t flags = 0
     cdef int i
-    cdef object x
+    cdef PyObject* x
     for i in range(o.n_inputs):
-        x = <object>a[o.input_params[i]]
+        x = a[o.input_params[i]]
         if o.variadic and i == 0:
             for t in <tuple>x:
                 if level_of(<TensorBase>t) == level:
-                    flags |= _flags(t, False)
-        elif level == 0 or (isinstance(x, TensorBase) and level_of(<TensorBase>x) == level):
+                    flags |= _flags(<PyObject*>t, False)
+        elif level == 0 or (is_tensor(x) and level_of(<TensorBase>x) == level):
             flags |= _flags(x, o.inplace and i == 0)
     return flags
 
@@ -444,5 +456,5 @@ cdef int _forward_inplace(Overload o, PyObject** a, tg_thread_state* st) except 
     return 0
 
 
-set_dispatcher(dispatch_call)
+set_dispatcher(dispatch_call, invoke)
 set_runner(run)

@@ -1,23 +1,29 @@
 """Elementwise computation: promotion, broadcasting, the output's memory, and the kernel."""
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
 from tensorgrad._core.declaration cimport RULE_FLOAT
 from tensorgrad._core.device cimport cpu
 from tensorgrad._core.device cimport device as Device
-from tensorgrad._core.device cimport tg_kernel
+from tensorgrad._core.device cimport tg_kernel, tg_loop
 from tensorgrad._core.dtype cimport (
-    CAT_FLOAT, TG_BOOL, TG_I64, TG_U8, category_of, combine_categories, default_code, dtype_of, promote, to_complex_code, to_real_code)
+    CAT_COMPLEX, CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, category_of, combine_categories, default_code, dtype_of, promote, to_complex_code, to_real_code)
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.overlap cimport overlaps_itself, ranges_meet, same_geometry
-from tensorgrad._core.primitives cimport has_shape, pointwise
+from tensorgrad._core.primitives cimport RELEASE_GIL_AT, encode, has_shape, pointwise
 from tensorgrad._core.signature cimport P_NUMBER, Param
-from tensorgrad._core.types cimport CONTIGUOUS, empty, new_tensor
+from tensorgrad._core.types cimport CONTIGUOUS, INLINE_DIMS, empty, empty_of_shape, is_tensor, memory, new_tensor
 
 from tensorgrad._core.graph import _type_names
 
 cdef extern from "Python.h":
     object PyObject_Vectorcall(object f, PyObject** args, size_t nargsf, PyObject* kwnames)
+
+cdef enum:
+    FEW_BYTES = 1024        # a number is repeated for as many
+    SHORTEST_ROW = 4        # a call for each row pays from here on
+    NO_CATEGORY = 1 << 10
 
 cdef Operator op_clone = handle("clone")
 
@@ -103,6 +109,81 @@ cdef int _broadcast(PyObject** a, int n, int64_t* shape) except -1:
     return ndim
 
 
+cdef bint _is_repeated(TensorBase y, TensorBase x) noexcept:
+    """Whether contiguous `y` has the shape of x's last dimensions: a bias that is added to each row."""
+    return y.ndim < x.ndim and y.numel >= SHORTEST_ROW and has_shape(y, y.ndim, x.shape + (x.ndim - y.ndim))
+
+
+cdef int _fill_copies(char* copies, TensorBase x, object value) except -1:
+    """As many copies of a number, in the dtype of `x`, as `x` has elements."""
+    cdef int64_t at = x.dtype.itemsize, nbytes = x.numel * x.dtype.itemsize
+    encode(value, x.dtype.code, copies)
+    while at < nbytes:      # twice as many each time
+        memcpy(&copies[at], copies, min(at, nbytes - at))
+        at *= 2
+    return 0
+
+
+cdef void _loop_over_rows(tg_loop loop, char** p, int64_t rows, int64_t n, int64_t out_size, int64_t size) noexcept:
+    cdef char* q[3]
+    cdef int64_t r
+    for r in range(rows):
+        q[0], q[1], q[2] = p[0] + r * n * out_size, p[1] + r * n * size, p[2]
+        loop(q, n)
+
+
+cdef TensorBase _plain_result(Overload o, PyObject** a, TensorBase out):
+    """The short way, for small tensors of one dtype that are contiguous and on the CPU: of one shape, or with a second one
+    that is repeated, or a number. Into `out` if it is given. None where there is no short way."""
+    cdef const tg_kernel* k = o.kernel
+    cdef TensorBase x, y
+    cdef int64_t n
+    cdef tg_loop loop
+    cdef char* p[3]
+    cdef char copies[FEW_BYTES]
+    if not is_tensor(a[0]):
+        return None
+    x = <TensorBase>a[0]
+    if not x.flags & CONTIGUOUS or x.numel >= RELEASE_GIL_AT or x.ndim > INLINE_DIMS or x.storage is None \
+            or x.storage.device.table == NULL or (out is not None and (out is not x or k.bool_output)):
+        return None
+    if x.dtype.category < CAT_FLOAT:
+        if o.check is not None or o.rule == RULE_FLOAT:
+            return None
+    elif x.dtype.category == CAT_COMPLEX and k.real_output:
+        return None
+    n = x.numel
+    if k.n_inputs == 2:
+        if is_tensor(a[1]):
+            y = <TensorBase>a[1]
+            if y.dtype is not x.dtype or not y.flags & CONTIGUOUS or y.storage is None \
+                    or y.storage.device is not x.storage.device \
+                    or (out is not None and y.storage is x.storage and y is not x):
+                return None
+            if not has_shape(y, x.ndim, x.shape):
+                if n == 0 or not _is_repeated(y, x):
+                    return None
+                n = y.numel
+            p[2] = memory(y)
+        elif x.numel * x.dtype.itemsize <= FEW_BYTES and x.dtype.category >= (
+                CAT_INT if type(<object>a[1]) is int else CAT_FLOAT if type(<object>a[1]) is float else NO_CATEGORY):
+            _fill_copies(copies, x, <object>a[1])
+            p[2] = copies
+        else:
+            return None
+    loop = x.storage.device.table.plain_loop(k, x.dtype.code)
+    if loop == NULL:
+        return None
+    if out is None:
+        out = empty_of_shape(x, dtype_of(TG_BOOL) if k.bool_output else x.dtype)
+    p[0], p[1] = memory(out), memory(x)
+    if n == x.numel:
+        loop(p, n)
+    else:
+        _loop_over_rows(loop, p, x.numel // n, n, out.dtype.itemsize, x.dtype.itemsize)
+    return out
+
+
 cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
     """Promotion, broadcasting, allocation and the kernel; into `out` when it is given."""
     cdef const tg_kernel* k = o.kernel
@@ -111,6 +192,10 @@ cdef TensorBase pointwise_result(Overload o, PyObject** a, TensorBase out):
     cdef TensorBase x, first = None
     cdef bint same = True
     cdef Device device = None
+    if o.plain:
+        x = _plain_result(o, a, out)
+        if x is not None:
+            return x
     for i in range(n):
         if isinstance(<object>a[i], TensorBase):
             x = <TensorBase>a[i]

@@ -9,15 +9,16 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int8_t, int32_t, int64_t
 from libc.stdlib cimport free, realloc
+from libc.string cimport memset
 
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, dtype
 from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
 from tensorgrad._core.graph cimport accumulator_of, forward_stack, node_name, retain
-from tensorgrad._core.operator cimport Operator, call1, call2, handle
+from tensorgrad._core.operator cimport Operator, call1, call2, combine, handle
 from tensorgrad._core.primitives cimport fill, has_shape
 from tensorgrad._core.profiler cimport begin_evaluation, begin_node, end_event, end_events_inside, innermost_event
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, empty, release_saved)
+    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, call_runner, empty, give, release_saved)
 from tensorgrad._core.view cimport CopySlices, grad_fn_of
 
 cdef extern from "node_map.h":
@@ -36,6 +37,8 @@ cdef extern from "node_map.h":
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* o)
+    PyObject** PySequence_Fast_ITEMS(object items) noexcept
+    void Py_CLEAR(PyObject* o)
 
 cdef extern from *:
     """
@@ -138,6 +141,8 @@ cdef class Run:
     """One backward run."""
     cdef tg_node_map map
     cdef Heap ready             # also the stack of the first visit
+    cdef PyObject** result      # what the node in hand gives each of its edges; NULL between nodes
+    cdef int64_t n_result
     cdef list roots             # keeps the graph alive while it is traversed
     cdef dict captures          # node -> {output_nr: [positions]}
     cdef list captured
@@ -153,6 +158,9 @@ cdef class Run:
                 Py_XDECREF(<PyObject*>self.map.entries[i].node)
         free(self.map.entries)
         free(self.ready.items)
+        for i in range(self.n_result):
+            Py_XDECREF(self.result[i])
+        free(self.result)
 
     cdef tg_node_entry* entry(self, PyObject* node) except NULL:
         cdef int is_new
@@ -228,26 +236,43 @@ cdef class Run:
         """Add `grad` to what has arrived at output `output_nr` of a node."""
         cdef list grads
         cdef TensorBase old
+        cdef bint alone = (<NodeBase>e.node).n_outputs == 1
         if grad is None:
             return 0
         if e.grads == NULL:
-            grads = [grad] if (<NodeBase>e.node).n_outputs == 1 else [None] * (<NodeBase>e.node).n_outputs
-            grads[output_nr] = grad
-            Py_INCREF(grads)
-            e.grads = <void*>grads
+            grads = None if alone else [None] * (<NodeBase>e.node).n_outputs
+            if not alone:
+                grads[output_nr] = grad
+            first = grad if alone else grads
+            Py_INCREF(first)
+            e.grads = <void*>first
             return 0
-        grads = <list>e.grads
-        if grads[output_nr] is None:
-            grads[output_nr] = grad
+        old = <TensorBase>e.grads if alone else <TensorBase>(<list>e.grads)[output_nr]
+        if old is None:
+            (<list>e.grads)[output_nr] = grad
             return 0
-        old = <TensorBase>grads[output_nr]
         # The sum goes into a buffer that nobody else holds; with create_graph the addition is recorded.
         if (not self.create_graph and Py_REFCNT(<PyObject*>old) == 2 and old.grad_fn is None and old.meta is None
                 and old.wrap is None and (<TensorBase>grad).wrap is None
                 and old.flags & CONTIGUOUS and Py_REFCNT(<PyObject*>old.storage) == 1 and old.storage.owner is None):
-            call2(op_add_, old, grad)
+            combine(op_add_, old, grad)
+            return 0
+        grad = call2(op_add, old, grad)
+        if alone:
+            e.grads = <void*>grad
+            Py_INCREF(grad)
+            Py_XDECREF(<PyObject*>old)
         else:
-            grads[output_nr] = call2(op_add, old, grad)
+            (<list>e.grads)[output_nr] = grad
+        return 0
+
+    cdef int make_result(self, int64_t n) except -1:
+        """Room for what a node of `n` edges gives."""
+        cdef PyObject** grown = <PyObject**>realloc(self.result, n * sizeof(PyObject*))
+        if grown == NULL:
+            raise MemoryError("out of memory in backward")
+        memset(grown + self.n_result, 0, (n - self.n_result) * sizeof(PyObject*))
+        self.result, self.n_result = grown, n
         return 0
 
     cdef int want_all(self) except -1:
@@ -283,8 +308,9 @@ cdef class Run:
         cdef tg_node_entry* e       # the map no longer grows: entries stay where they are
         cdef NodeBase node
         cdef PyObject* target
-        cdef list grads, result
+        cdef object grad, arrived   # the gradient of a node's one output, or a list of those of several
         cdef int i
+        cdef bint ran
         cdef tg_thread_state* st = thread_state()
         cdef int64_t event = -1     # of the profiler
         for root in self.roots if len(self.roots) == 1 else set(self.roots):
@@ -293,59 +319,87 @@ cdef class Run:
         while self.ready.count:
             node = <NodeBase>pop(&self.ready)
             e = tg_node_find(&self.map, <PyObject*>node)
-            grads = None
+            ran = False
             if e.grads != NULL:
-                grads = <list>e.grads
+                arrived = <object>e.grads
                 Py_XDECREF(<PyObject*>e.grads)
                 e.grads = NULL
-            if grads is not None:
                 event = begin_evaluation(st, node) if st.profiling and e.wanted else -1
-                if e.captured and e.wanted:         # as in PyTorch: what goes on has passed the hooks, what is handed out has not
-                    self.capture(node, grads)
-                if node.hooks is not None or node.is_accumulator:
-                    run_prehooks(node, grads)
-                if e.captured and not e.wanted:
-                    self.capture(node, grads)
-            result = None
-            if grads is not None and e.wanted:
-                result = self.run_node(node, grads)
+                if e.captured or node.hooks is not None or node.is_accumulator:
+                    arrived = self.look_at(node, arrived, e)
+                if e.wanted:
+                    self.run_node(node, arrived, st)
+                    ran = True
+                arrived = None
             for i in range(node.n_edges):
                 target = node.edges[i].node
                 if target == NULL:
                     continue
                 e = tg_node_find(&self.map, target)
-                if result is not None and (e.wanted or e.captured):
-                    self.deliver(e, node.edges[i].output_nr, validated(node, i, result[i] if i < len(result) else None))
+                if ran and self.result[i] != NULL:
+                    if e.wanted or e.captured:
+                        grad = validated(node, i, <object>self.result[i])
+                        Py_XDECREF(self.result[i])
+                        self.result[i] = NULL
+                        self.deliver(e, node.edges[i].output_nr, grad)
+                        grad = None
                 e.waiting -= 1
                 if e.waiting == 0:
                     push(&self.ready, target)
-            if not self.keep_graph and result is not None:
-                release_node(node)
-            if result is not None:
-                result.clear()
+            if ran:
+                if not self.keep_graph:
+                    release_node(node)
+                for i in range(node.n_edges):       # what nobody wanted
+                    if self.result[i] != NULL:
+                        Py_CLEAR(self.result[i])
             if event >= 0:
                 end_event(event)
                 event = -1
         return 0
 
-    cdef list run_node(self, NodeBase node, list grads):
-        cdef list result
-        cdef object inputs
-        cdef NodeHooks hooks = node.hooks
-        cdef bint watched = anomaly_mode().enabled
+    cdef object look_at(self, NodeBase node, object arrived, tg_node_entry* e):
+        """Hooks see the gradients and may exchange them; what is asked for is handed out."""
+        cdef list grads
+        if not e.captured and node.hooks is None and ((<TensorBase>node.context).meta is None
+                                                      or not (<TensorBase>node.context).meta.hooks):
+            return arrived
+        grads = [arrived] if node.n_outputs == 1 else <list>arrived
+        if e.captured and e.wanted:         # as in PyTorch: what goes on has passed the hooks, what is handed out has not
+            self.capture(node, grads)
+        if node.hooks is not None or node.is_accumulator:
+            run_prehooks(node, grads)
+        if e.captured and not e.wanted:
+            self.capture(node, grads)
+        return grads[0] if node.n_outputs == 1 else grads
+
+    cdef int run_node(self, NodeBase node, object arrived, tg_thread_state* st) except -1:
+        """Fill `result` with what a node makes of the gradients that have arrived."""
+        cdef PyObject* one = <PyObject*>arrived
+        cdef PyObject** grads = &one if node.n_outputs == 1 else PySequence_Fast_ITEMS(arrived)
+        if node.n_edges > self.n_result:
+            self.make_result(node.n_edges)
         if node.runner == NULL:
             raise RuntimeError(f"{node_name(node)} cannot be run")
+        if node.hooks is None and not st.profiling and not anomaly_mode().enabled:
+            return node.runner(node, grads, self.result)
+        return self.run_watched(node, grads, st)
+
+    cdef int run_watched(self, NodeBase node, PyObject** grads, tg_thread_state* st) except -1:
+        """With the hooks of the node, the profiler's events and anomaly mode's checks around it."""
+        cdef NodeHooks hooks = node.hooks
+        cdef bint watched = anomaly_mode().enabled
+        cdef list given = [<object>grads[i] for i in range(node.n_outputs)]
+        cdef tuple inputs
         stack = None
         if watched or hooks is not None:
             stack = getattr(_running, "stack", None)
             if stack is None:
                 stack = _running.stack = []
             stack.append(node)
-        given = tuple(grads) if hooks is not None and hooks.post is not None else None
-        cdef int64_t event = begin_node(thread_state(), node, grads) if thread_state().profiling else -1
+        cdef int64_t event = begin_node(st, node, given) if st.profiling else -1
         try:
-            result = <list>node.runner(node, grads)
-        except Exception as error:
+            node.runner(node, grads, self.result)
+        except Exception:
             if watched:
                 explain_anomaly(node)
             raise
@@ -355,18 +409,25 @@ cdef class Run:
             if stack is not None:
                 stack.pop()
         if watched and anomaly_mode().check_nan:
-            check_nan(node, result)
-        if given is not None:
-            for hook in list(hooks.post.values()):
-                inputs = tuple(result)
-                replaced = hook(inputs, given)
-                if replaced is not None:
-                    replaced = replaced if isinstance(replaced, tuple) else (replaced,)
-                    if len(replaced) != len(inputs):
-                        raise RuntimeError(f"hook '{_name(hook)}' has returned an incorrect number of values "
-                                           f"(got {len(replaced)}, but expected {len(inputs)})")
-                    result = list(replaced)
-        return result
+            check_nan(node, self.result_as_list(node))
+        if hooks is None or hooks.post is None:
+            return 0
+        for hook in list(hooks.post.values()):
+            inputs = tuple(self.result_as_list(node))
+            replaced = hook(inputs, tuple(given))
+            if replaced is None:
+                continue
+            replaced = replaced if isinstance(replaced, tuple) else (replaced,)
+            if len(replaced) != len(inputs):
+                raise RuntimeError(f"hook '{_name(hook)}' has returned an incorrect number of values "
+                                   f"(got {len(replaced)}, but expected {len(inputs)})")
+            for i in range(node.n_edges):
+                Py_CLEAR(self.result[i])
+                give(self.result, i, replaced[i])
+        return 0
+
+    cdef list result_as_list(self, NodeBase node):
+        return [None if self.result[i] == NULL else <object>self.result[i] for i in range(node.n_edges)]
 
     cdef int capture(self, NodeBase node, list grads) except -1:
         for output_nr, positions in self.captures[node].items():
@@ -647,6 +708,6 @@ cdef int _accumulate_into(TensorBase x, TensorBase grad) except -1:
         return 0        # retained on the way
     if x.grad_fn is None:
         node = accumulator_of(x)
-        (<NodeBase>node).runner(node, [grad])
+        call_runner(node, [grad])
         return 0
     return retain(x, grad)

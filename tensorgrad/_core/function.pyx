@@ -3,6 +3,7 @@
 The context that forward, backward and jvp get is the graph's node itself. Its class is made for each
 Function, so that ``type(y.grad_fn).__name__`` names it.
 """
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc
 
@@ -14,7 +15,7 @@ from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.profiler cimport begin_function, end_event, end_operator
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INLINE_SAVED, IS_VIEW, REQUIRES_GRAD, RETAINS_GRAD, VIEW_CUSTOM_FUNCTION, VIEW_MULTI_OUTPUT, Edge, NodeBase,
-    OutputMeta, SavedSlot, TensorBase, init_node, level_of, set_output, version_of)
+    OutputMeta, SavedSlot, TensorBase, give, init_node, level_of, set_output, version_of)
 from tensorgrad._core.view cimport gradient_edge, rebase_history, refresh_view, set_tangent
 
 cdef Operator op_alias = handle("alias")
@@ -316,13 +317,14 @@ cdef int _save(FunctionNode node) except -1:
 
 
 # ---- derivatives --------------------------------------------------------------------------------
-cdef object run_function(NodeBase base, list grads):
+cdef int run_function(NodeBase base, PyObject** grads, PyObject** places) except -1:
     """Call the Function's backward: one gradient for each tensor among the arguments."""
     cdef FunctionNode node = <FunctionNode>base
     cdef object result
     cdef int i
     cdef list given = []
-    for i, grad in enumerate(grads):
+    for i in range(node.n_outputs):
+        grad = <object>grads[i]
         if grad is None and node.materializes and node.tensor_outputs[i]:
             grad = materialize(node, i, None)
         given.append(grad)
@@ -344,7 +346,9 @@ cdef object run_function(NodeBase base, list grads):
         if not isinstance(grad, TensorBase):
             raise RuntimeError(f"expected Variable or None (got {type(grad).__name__}) as gradient {i + 1} of function "
                                f"{node_name(node)}")
-    return [result[i] for i in node.edge_arguments]
+    for i, argument in enumerate(node.edge_arguments):
+        give(places, i, result[argument])
+    return 0
 
 
 cdef int _propagate(object cls, FunctionNode node, tuple args, list results) except -1:

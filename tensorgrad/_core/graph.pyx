@@ -7,7 +7,7 @@ from tensorgrad._core.grad_mode cimport Level, thread_state
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     CONTIGUOUS, HAS_TANGENT, INFERENCE, REQUIRES_GRAD, SAVED_INPUT, SAVED_NONE, SAVED_OBJECT, SAVED_OUTPUT,
-    SAVED_PACKED, AutogradMeta, NodeHooks, Storage, alias, init_node, make_node_type, meta_of, new_node, new_storage,
+    SAVED_PACKED, AutogradMeta, NodeHooks, Storage, alias, call_runner, init_node, make_node_type, meta_of, new_node, new_storage,
     set_node_type, set_output, size_from, version_of)
 
 from tensorgrad._core.hooks import HookDict
@@ -156,7 +156,7 @@ cdef class Node(NodeBase):
         """Run this node alone on the gradients of its outputs."""
         if self.runner == NULL:
             raise RuntimeError(f"{type(self).__name__} cannot be run")
-        result = tuple(self.runner(self, list(grads)))
+        result = tuple(call_runner(self, list(grads)))
         return result[0] if len(result) == 1 else result
 
 
@@ -555,7 +555,7 @@ def mark_grads_zero(params):
 
 
 cdef enum:
-    LARGE_GRAD = 1 << 14        # elements
+    LARGE_GRAD = 1 << 10        # elements
 
 
 # Two threads may reach one leaf. The GIL keeps them apart but for kernels that let it go, and Python code of plugins.
@@ -613,14 +613,13 @@ cdef int retain(TensorBase x, TensorBase grad) except -1:
     return 0
 
 
-cdef object accumulate_grad(NodeBase node, list grads):
+cdef int accumulate_grad(NodeBase node, PyObject** grads, PyObject** result) except -1:
     cdef TensorBase x = <TensorBase>node.context
-    cdef TensorBase new = grads[0]
+    cdef TensorBase new = <object>grads[0]
     cdef AutogradMeta meta = meta_of(x)
     cdef int lock
     if new is None:
-        return []
-    grads[0] = None
+        return 0
     lock = _lock_leaf(meta, new, False)
     try:
         _add_to_grad(x, meta, new)
@@ -630,7 +629,7 @@ cdef object accumulate_grad(NodeBase node, list grads):
         for hook in list(meta.post_hooks.values()):
             if hook(x) is not None:
                 raise RuntimeError("Tensor post accumulate grad hooks should return None.")
-    return []
+    return 0
 
 
 cdef int _add_to_grad(TensorBase x, AutogradMeta meta, TensorBase new) except -1:

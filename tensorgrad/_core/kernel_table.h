@@ -29,6 +29,8 @@ enum { TG_UNIFORM, TG_NORMAL, TG_RANDINT, TG_BERNOULLI, TG_EXPONENTIAL };
 
 typedef struct {
     int (*pointwise)(const tg_kernel *k, int dtype, const tg_array *out, const tg_array *in);
+    /* The loop for small operands that are contiguous, of one shape and all of this dtype; NULL where there is none. */
+    tg_loop (*plain_loop)(const tg_kernel *k, int dtype);
     int (*copy)(const tg_array *dst, const tg_array *src);
     int (*fill)(const tg_array *dst, const char *value);
     int (*reduce)(int op, const tg_array *out, const tg_array *in);

@@ -1,6 +1,6 @@
 /* Memory for the core: data blocks, pooled Python objects, and a death that does not recurse.
  *
- * Everything here runs with the GIL held, but for the block cache, which has a lock of its own.
+ * Everything here runs with the GIL held, which is the lock of all of it; without one the block cache has its own.
  * TENSORGRAD_NO_POOL=1 turns all pools and caches off, for sanitizers and leak tests.
  */
 #ifndef TG_MEMORY_H
@@ -32,11 +32,16 @@ typedef struct {
 
 static tg_free_list tg_blocks[TG_CLASSES];
 static tg_memory_stats tg_memory = {0, 0, 0, (int64_t)1 << 30, 0, 0, 0, 0, 0};
-static volatile char tg_block_lock;
 
+#ifdef Py_GIL_DISABLED
 /* Held for a few instructions; whoever finds it taken lets the holder run. */
+static volatile char tg_block_lock;
 static inline void tg_lock_blocks(void) { while (__atomic_test_and_set(&tg_block_lock, __ATOMIC_ACQUIRE)) sched_yield(); }
 static inline void tg_unlock_blocks(void) { __atomic_clear(&tg_block_lock, __ATOMIC_RELEASE); }
+#else
+static inline void tg_lock_blocks(void) {}
+static inline void tg_unlock_blocks(void) {}
+#endif
 
 static inline int tg_size_class(int64_t nbytes, int64_t *rounded) {
     if (nbytes <= TG_ALIGN) { *rounded = TG_ALIGN; return 0; }
@@ -153,10 +158,12 @@ static void tg_blocks_release(int64_t keep) {
     tg_lock_blocks();
     void *chain = tg_blocks_evict(keep);
     tg_unlock_blocks();
+    Py_BEGIN_ALLOW_THREADS
     tg_free_chain(chain);
 #ifdef __GLIBC__
     malloc_trim(0); /* free() alone keeps what was not mapped by itself */
 #endif
+    Py_END_ALLOW_THREADS
 }
 
 /* ---- pools of Python objects: installed as tp_alloc and tp_free of one layout ---- */

@@ -11,8 +11,11 @@ cdef class Operator:
     cdef object first               # overloads[0]
     cdef object __weakref__
 
+ctypedef object (*Invoker)(Operator op, PyObject** a)
+
 cdef Operator handle(str name)
-cdef void set_dispatcher(VectorCall call)
+cdef void set_dispatcher(VectorCall call, Invoker invoke)
+cdef object combine(Operator op, object a, object b)
 cdef object call1(Operator op, object a)
 cdef object call2(Operator op, object a, object b)
 cdef object call3(Operator op, object a, object b, object c)

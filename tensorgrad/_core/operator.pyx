@@ -20,6 +20,7 @@ cdef extern from *:
 
 cdef dict _handles = {}
 cdef VectorCall _dispatcher = NULL
+cdef Invoker _invoke = NULL
 
 
 cdef object _call_empty(object callable, PyObject* const* args, size_t nargsf, PyObject* kwnames):
@@ -74,9 +75,9 @@ def _by_name(str name):
     return _handles[name]
 
 
-cdef void set_dispatcher(VectorCall call):
-    global _dispatcher
-    _dispatcher = call
+cdef void set_dispatcher(VectorCall call, Invoker invoke):
+    global _dispatcher, _invoke
+    _dispatcher, _invoke = call, invoke
 
 
 cdef Operator handle(str name):
@@ -114,6 +115,13 @@ def check_handles():
 def all_operators():
     """Every operator by name."""
     return dict(_handles)
+
+
+cdef object combine(Operator op, object a, object b):
+    """An operator of two tensors, which need no parsing if they are all that it takes."""
+    cdef PyObject* args[2]
+    args[0], args[1] = <PyObject*>a, <PyObject*>b
+    return _invoke(op, args) if op.fast == 2 else op.vectorcall(op, args, 2, NULL)
 
 
 cdef object call1(Operator op, object a):

@@ -11,11 +11,11 @@ from tensorgrad._core.engine cimport backward_from
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, CAT_INT, default_code, dtype_of
 from tensorgrad._core.grad_mode cimport thread_state
 from tensorgrad._core.graph cimport read_grad
-from tensorgrad._core.operator cimport Operator, call1, call2, handle
+from tensorgrad._core.operator cimport Operator, call1, call2, combine, handle
 from tensorgrad._core.primitives cimport decode
 from tensorgrad._core.types cimport (
     CONTIGUOUS, FRESH, INFERENCE, IS_VIEW, REQUIRES_GRAD, RETAINS_GRAD, VIEW_DEFAULT, WRAPPED, AutogradMeta,
-    TensorBase, VersionCounter, alias, device_of, meta_of, new_storage, set_geometry, set_tensor_type, size_from,
+    TensorBase, VersionCounter, alias, device_of, is_tensor, meta_of, new_storage, set_geometry, set_tensor_type, size_from,
     version_of)
 from tensorgrad._core.view cimport grad_fn_of
 
@@ -66,8 +66,11 @@ cdef bint _is_scalar_like(object x):
 
 cdef object _binary(Operator op, Operator reflected, object a, object b):
     """A binary slot; `reflected` swaps the operands of an operator that wants the tensor first."""
-    if isinstance(a, TensorBase) and (isinstance(b, TensorBase) or type(b) is float or type(b) is int):
-        return call2(op, a, b)
+    if is_tensor(<PyObject*>a):
+        if is_tensor(<PyObject*>b):
+            return combine(op, a, b)
+        if type(b) is float or type(b) is int:
+            return call2(op, a, b)
     if not _operand(a) or not _operand(b):
         return NotImplemented
     if not isinstance(a, TensorBase):

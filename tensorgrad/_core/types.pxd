@@ -1,5 +1,5 @@
 """The layouts of Storage, Tensor, Node and their kin, and how each of them dies."""
-from cpython.object cimport PyObject
+from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t
 
 from tensorgrad._core.device cimport device as Device
@@ -9,7 +9,7 @@ cdef enum:
     INLINE_DIMS = 6         # shapes up to here live inside the object
     MAX_DIMS = 64
     INLINE_EDGES = 3
-    INLINE_SAVED = 4
+    INLINE_SAVED = 5
 
 cdef class TensorBase
 cdef class NodeBase
@@ -68,8 +68,8 @@ cdef class AutogradMeta:
 cdef class ViewStep:
     """How a view was made: the operator, its arguments after the tensor, the number of the output, and the steps before."""
     cdef object op
-    cdef object first, second, third    # the arguments, if there are no more
-    cdef tuple rest                     # those after the third
+    cdef object first, second, third, fourth    # the arguments, if there are no more
+    cdef tuple rest                             # those after the fourth
     cdef int n_args
     cdef int output             # -1 where the operator has one output
     cdef ViewStep before
@@ -121,7 +121,9 @@ cdef struct SavedSlot:
     int8_t kind
     int8_t had_grad_fn
 
-ctypedef object (*RunFunction)(NodeBase node, list grads)
+# `grads`: the gradient of each output, borrowed, None where none came. `result`: a place for each edge, NULL at first, for new
+# references to the gradients that flow along them.
+ctypedef int (*RunFunction)(NodeBase node, PyObject** grads, PyObject** result) except -1
 
 cdef class NodeHooks:
     """Hooks of a node, in the order in which the engine runs them."""
@@ -145,9 +147,14 @@ cdef class NodeBase:
     cdef SavedSlot* saved
     cdef Edge inline_edges[3]
     cdef OutputMeta inline_output
-    cdef SavedSlot inline_saved[4]
+    cdef SavedSlot inline_saved[5]
     cdef bint is_accumulator
     cdef object __weakref__
+
+# --- recognising them ------------------------------------------------------------------------
+cdef inline bint is_tensor(PyObject* x) noexcept:
+    """isinstance(x, TensorBase), which nearly always ends with the first comparison: Tensor is the one heir."""
+    return (<PyTypeObject*>Py_TYPE(<object>x)).tp_base == <PyTypeObject*>TensorBase or isinstance(<object>x, TensorBase)
 
 # --- making them -----------------------------------------------------------------------------
 cdef Storage new_storage(int64_t nbytes, Device device)
@@ -155,6 +162,7 @@ cdef Storage foreign_storage(char* data, int64_t nbytes, Device device, object o
 cdef TensorBase new_tensor(Storage storage, DType dtype, int ndim, const int64_t* shape, const int64_t* strides,
                            int64_t offset)
 cdef TensorBase empty(int ndim, const int64_t* shape, DType dtype, Device device)
+cdef TensorBase empty_of_shape(TensorBase like, DType dtype)
 cdef TensorBase alias(TensorBase x)
 cdef inline char* memory(TensorBase x) noexcept:
     return x.storage.data + x.offset * <int64_t>x.dtype.itemsize
@@ -174,6 +182,8 @@ cdef object tensor_type
 cdef object named_pair(object kind, object first, object second)
 cdef object size_from(int ndim, const int64_t* dims)
 
+cdef void give(PyObject** result, int i, object grad) noexcept
+cdef list call_runner(NodeBase node, list grads)
 cdef NodeBase init_node(NodeBase node, object op, int n_edges, int n_outputs, int n_saved)
 cdef void set_edge(NodeBase node, int i, NodeBase target, int output_nr)
 cdef void set_output(NodeBase node, int i, TensorBase x) except *

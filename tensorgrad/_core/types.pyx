@@ -86,9 +86,9 @@ cdef extern from "memory.h":
         int64_t live, peak, cached, limit, allocations, system_calls, retries
         int off, huge_pages
     tg_memory_stats tg_memory
-    char* tg_block_alloc(int64_t nbytes) nogil
-    void tg_block_free(char* block, int64_t nbytes) nogil
-    void tg_blocks_release(int64_t keep) nogil
+    char* tg_block_alloc(int64_t nbytes)
+    void tg_block_free(char* block, int64_t nbytes)
+    void tg_blocks_release(int64_t keep)
     void tg_blocks_watch_fork()
     void tg_install_tensor(object type)
     void tg_install_storage(object type)
@@ -106,6 +106,9 @@ cdef extern from "memory.h":
     PyObject* tg_type_of(PyObject* o) noexcept
     bint tg_grows_too_large(int64_t* numel, int64_t size) noexcept
     void PyObject_GC_UnTrack(PyObject* o)
+
+cdef extern from "Python.h":
+    PyObject** PySequence_Fast_ITEMS(object items) noexcept
 
 cdef extern from *:
     ctypedef int (*visitproc)(PyObject*, void*) noexcept
@@ -533,6 +536,25 @@ cdef TensorBase empty(int ndim, const int64_t* shape, DType dtype, Device device
     return x
 
 
+cdef TensorBase empty_of_shape(TensorBase like, DType dtype):
+    """An uninitialised, contiguous tensor of another's shape, of at most INLINE_DIMS dimensions, on its device."""
+    cdef TensorBase x = tg_make_tensor(_tensor_type, _empty_tuple)
+    cdef int64_t step = 1
+    cdef int d
+    x.shape, x.strides = &x.dims[0], &x.dims[INLINE_DIMS]
+    for d in range(like.ndim - 1, -1, -1):
+        x.dims[d], x.dims[INLINE_DIMS + d] = like.dims[d], step
+        if like.dims[d]:
+            step *= like.dims[d]
+    x.ndim, x.numel, x.dtype, x.flags = like.ndim, like.numel, dtype, CONTIGUOUS
+    x.storage = new_storage(like.numel * dtype.itemsize, like.storage.device)
+    if thread_state().inference:
+        x.flags |= INFERENCE
+    else:
+        x.version = &x.storage.version
+    return x
+
+
 cdef TensorBase _empty_big(int ndim, const int64_t* shape, DType dtype, Device device):
     cdef int64_t strides[64]
     cdef int64_t numel = 1
@@ -673,6 +695,39 @@ cdef NodeBase init_node(NodeBase node, object op, int n_edges, int n_outputs, in
     return node
 
 
+cdef void give(PyObject** result, int i, object grad) noexcept:
+    """Put a gradient, or None, in the place of edge `i`."""
+    if grad is not None:
+        Py_INCREF(grad)
+        result[i] = <PyObject*>grad
+
+
+cdef list call_runner(NodeBase node, list grads):
+    """What a node makes of the gradients of its outputs: one for each edge, or None."""
+    cdef list result = [None] * node.n_edges
+    cdef PyObject** found = <PyObject**>calloc(node.n_edges + 1, sizeof(PyObject*))
+    cdef int i
+    if found == NULL:
+        raise MemoryError("out of memory in backward")
+    if len(grads) != node.n_outputs:
+        free(found)
+        raise RuntimeError(f"{type(node).__name__} wants the gradients of {node.n_outputs} outputs, got {len(grads)}")
+    for grad in grads:
+        if grad is not None and not isinstance(grad, TensorBase):
+            free(found)
+            raise TypeError(f"{type(node).__name__} wants gradients that are tensors or None, not {type(grad).__name__}")
+    try:
+        node.runner(node, PySequence_Fast_ITEMS(grads), found)
+        for i in range(node.n_edges):
+            if found[i] != NULL:
+                result[i] = <object>found[i]
+        return result
+    finally:
+        for i in range(node.n_edges):
+            Py_XDECREF(found[i])
+        free(found)
+
+
 cdef void set_edge(NodeBase node, int i, NodeBase target, int output_nr):
     cdef PyObject* old = node.edges[i].node
     if target is None:
@@ -693,7 +748,7 @@ cdef void set_output(NodeBase node, int i, TensorBase x) except *:
     m.level = 0 if x.wrap is None else x.wrap.level
     m.is_view = (x.flags & IS_VIEW) != 0
     if x.ndim <= INLINE_DIMS:
-        memcpy(&m.dims[0], x.shape, x.ndim * sizeof(int64_t))
+        memcpy(&m.dims[0], &x.dims[0], INLINE_DIMS * sizeof(int64_t))      # all of them: a length known in advance
     else:
         m.big = <int64_t*>malloc(x.ndim * sizeof(int64_t))
         if m.big == NULL:
@@ -735,8 +790,7 @@ def reset_peak():
 
 def empty_cache():
     """Give cached blocks back to the system."""
-    with nogil:
-        tg_blocks_release(0)
+    tg_blocks_release(0)
 
 
 def set_cache_limit(int64_t nbytes):

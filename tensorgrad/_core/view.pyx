@@ -12,7 +12,7 @@ from tensorgrad._core.graph cimport accumulator_of, remember_dual
 from tensorgrad._core.operator cimport Operator, call1, call2, handle
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_CUSTOM_FUNCTION, VIEW_DEFAULT, VIEW_MULTI_OUTPUT,
-    VIEW_NO_GRAD, AutogradMeta, ViewStep, init_node, level_of, meta_of, set_edge, set_node_type, set_output, version_of)
+    VIEW_NO_GRAD, AutogradMeta, ViewStep, call_runner, give, init_node, level_of, meta_of, set_edge, set_node_type, set_output, version_of)
 
 from tensorgrad._core.graph import move_retain, short_name
 
@@ -41,7 +41,9 @@ cdef void mark_view(TensorBase out, TensorBase source, object op, PyObject** arg
     if n > 2:
         step.third = <object>args[2]
     if n > 3:
-        step.rest = tuple([<object>args[i] for i in range(3, n)])
+        step.fourth = <object>args[3]
+    if n > 4:
+        step.rest = tuple([<object>args[i] for i in range(4, n)])
     if source.flags & IS_VIEW:
         step.before = source.step
         out.base = source.base
@@ -59,8 +61,8 @@ cdef void mark_view(TensorBase out, TensorBase source, object op, PyObject** arg
 
 
 cdef tuple _arguments(ViewStep step):
-    cdef tuple args = (step.first, step.second, step.third)[:min(step.n_args, 3)]
-    return args if step.n_args <= 3 else args + step.rest
+    cdef tuple args = (step.first, step.second, step.third, step.fourth)[:min(step.n_args, 4)]
+    return args if step.n_args <= 4 else args + step.rest
 
 
 cdef object replay(ViewStep step, object base):
@@ -212,19 +214,22 @@ cdef int rebase_history(TensorBase x, NodeBase node, int output_nr) except -1:
     return 0
 
 
-cdef object run_copy_slices(NodeBase node, list grads):
+cdef int run_copy_slices(NodeBase node, PyObject** grads, PyObject** result) except -1:
     cdef NodeBase inner
     cdef list inner_grads
-    grad = grads[0]
+    cdef int i
     inner, chain = node.context
-    result = call1(op_clone, grad)
-    part = replay(chain, result)
-    inner_grads = list(inner.runner(inner, [call1(op_clone, part)]))
+    whole = call1(op_clone, <object>grads[0])
+    part = replay(chain, whole)
+    inner_grads = call_runner(inner, [call1(op_clone, part)])
     old = inner_grads[0] if inner_grads else None
     if old is None:
         old = call1(op_zeros_like, part)
     call2(op_copy_, part, old)
-    return [result] + inner_grads[1:]
+    give(result, 0, whole)
+    for i in range(1, inner.n_edges):
+        give(result, i, inner_grads[i])
+    return 0
 
 
 cdef int set_tangent(TensorBase x, TensorBase tangent, bint written) except -1:

@@ -1,6 +1,7 @@
 """Automatic differentiation: `backward`, `grad`, and what one needs to write, steer and check derivatives."""
 
 from tensorgrad._core.graph import mark_grads_zero as zero_grad_
+from tensorgrad._core.profiler import is_running as _profiler_enabled
 from tensorgrad._core.tensor import services
 from tensorgrad._core.transforms import set_fallback_warnings as _debug_only_display_vmap_fallback_warnings
 from tensorgrad.autograd import forward_ad, functional, graph, profiler, profiler_util
@@ -20,6 +21,7 @@ from tensorgrad.ops.optim import with_grad
 __all__ = [
     "Function",
     "_debug_only_display_vmap_fallback_warnings",
+    "_profiler_enabled",
     "backward",
     "detect_anomaly",
     "enable_grad",

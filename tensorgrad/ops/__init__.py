@@ -1,5 +1,7 @@
 """The operators, a file for each family; importing this package declares them all."""
 
+import functools
+
 from tensorgrad._core.operator import all_operators, check_handles
 from tensorgrad._core.tensor import add_method
 from tensorgrad.ops import (
@@ -57,6 +59,7 @@ def registry():
     return [overload for _, op in sorted(all_operators().items()) for overload in op.overloads]
 
 
+@functools.cache
 def public_names():
     """``(name, operator, is_function, is_method)`` for each public name of an operator, aliases included."""
     names = []

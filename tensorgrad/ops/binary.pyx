@@ -85,13 +85,13 @@ elementwise(<size_t>&tg_k_add_scaled, "add(Tensor self, Operand other, *, Number
             partials={"self": 1, "other": lambda alpha: alpha}, reference="self + alpha * other", node="add",
             alpha=True)
 elementwise(<size_t>&tg_k_sub, "sub(Tensor self, Operand other)", partials={"self": 1, "other": -1},
-            check=_refuse_bool_subtraction, reference="self - other", aliases=("subtract",),
+            check_integers=_refuse_bool_subtraction, reference="self - other", aliases=("subtract",),
             doc="Difference of two tensors, or of a tensor and a number; with ``alpha``, ``self - alpha * other``.")
 elementwise(<size_t>&tg_k_sub_scaled, "sub(Tensor self, Operand other, *, Number alpha)",
-            partials={"self": 1, "other": lambda alpha: -alpha}, check=_refuse_bool_subtraction,
+            partials={"self": 1, "other": lambda alpha: -alpha}, check_integers=_refuse_bool_subtraction,
             reference="self - alpha * other", node="sub", alpha=True)
 elementwise(<size_t>&tg_k_rsub, "rsub(Tensor self, Operand other)", partials={"self": -1, "other": 1}, inplace=False,
-            check=_refuse_bool_subtraction, reference="other - self", doc="``other - self``.")
+            check_integers=_refuse_bool_subtraction, reference="other - self", doc="``other - self``.")
 composite("rsub(Tensor self, Operand other, *, Number alpha)", lambda self, other, alpha: other - self * alpha,
           samples=lambda make: [((make(3, 4), make(4)), {"alpha": 2}), ((make(3), 5), {"alpha": 3})],
           reference="other - alpha * self")
@@ -143,18 +143,18 @@ def _divide_rounded(self, other, mode):
 
 
 elementwise(<size_t>&tg_k_trunc_divide, "_trunc_divide(Tensor self, Operand other)", partials={"self": 0, "other": 0},
-            check=_refuse_zero_divisor, reference="np.trunc(self / other)", domain=(1.0, 3.0), internal=True,
+            check_integers=_refuse_zero_divisor, reference="np.trunc(self / other)", domain=(1.0, 3.0), internal=True,
             doc="Quotient without its fraction.")
 elementwise(<size_t>&tg_k_floor_divide, "floor_divide(Tensor self, Operand other)", partials={"self": 0, "other": 0},
-            check=_refuse_zero_divisor, reference="np.floor_divide(self, other)", domain=(1.0, 3.0), discontinuous=True,
+            check_integers=_refuse_zero_divisor, reference="np.floor_divide(self, other)", domain=(1.0, 3.0), discontinuous=True,
             doc="The largest integer that is not larger than the quotient.")
 elementwise(<size_t>&tg_k_remainder, "remainder(Tensor self, Operand other)",
             partials={"self": 1, "other": lambda self, other: -div(self, other, rounding_mode="floor")},
-            check=_refuse_zero_divisor, reference="np.remainder(self, other)", domain=(1.0, 3.0), discontinuous=True,
+            check_integers=_refuse_zero_divisor, reference="np.remainder(self, other)", domain=(1.0, 3.0), discontinuous=True,
             doc="Remainder of the division, with the sign of the divisor (Python's %).")
 elementwise(<size_t>&tg_k_fmod, "fmod(Tensor self, Operand other)",
             partials={"self": 1, "other": lambda self, other: -div(self, other, rounding_mode="trunc")},
-            check=_refuse_zero_divisor, reference="np.fmod(self, other)", domain=(1.0, 3.0), discontinuous=True,
+            check_integers=_refuse_zero_divisor, reference="np.fmod(self, other)", domain=(1.0, 3.0), discontinuous=True,
             doc="Remainder of the division, with the sign of the dividend (C's fmod).")
 
 
@@ -204,7 +204,7 @@ def _pow_check(self, exponent):
 
 
 elementwise(<size_t>&tg_k_pow, "pow(Operand self, Operand exponent)",
-            partials={"self": _pow_self_partial, "exponent": _pow_exponent_partial}, check=_pow_check,
+            partials={"self": _pow_self_partial, "exponent": _pow_exponent_partial}, check_integers=_pow_check,
             reference="np.power(self, exponent)", domain=(0.3, 2.0), doc="""Each element raised to a power.
 
     Examples

@@ -2,10 +2,12 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
+from tensorgrad._core cimport fused, primitives
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.dtype cimport CAT_FLOAT
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport TensorBase
+from tensorgrad._core.primitives cimport has_shape
+from tensorgrad._core.types cimport TensorBase, empty, new_tensor
 from tensorgrad.ops.shape cimport read_sizes, sizes_of, with_geometry
 
 from tensorgrad._core.declaration import composite, operator
@@ -65,13 +67,30 @@ composite("expand_as(Tensor self, Tensor other)", lambda self, other: expand(sel
           reference="np.broadcast_to(self, other.shape)")
 composite("broadcast_to(Tensor self, Size size)", lambda self, size: expand(self, size), doc="`expand` as a function.",
           reference="np.broadcast_to(self, size)", samples=lambda make: [((make(3, 1), (3, 4)), {})])
-composite("sum_to_size(Tensor self, Size size)", lambda self, size: _sum_to(self, size), function=False,
-          doc="Sum over the dimensions that broadcasting to this tensor's shape had repeated: the transpose of `expand`.",
-          samples=lambda make: [((make(2, 3, 4), (3, 1)), {})],
-          reference="np.sum(self, axis=(0, 2), keepdims=True)[0]")
+cdef TensorBase summed_to(TensorBase x, tuple size):
+    """`x` summed to `size` where that is one call of a kernel, which nothing records; None elsewhere, and for a wrong size."""
+    cdef int n = <int>len(size), shift = x.ndim - n, d
+    cdef int64_t shape[64]
+    cdef TensorBase out
+    if shift < 0 or not fused.is_plain(x):
+        return None
+    for d in range(x.ndim):
+        shape[d] = 1 if d < shift else size[d - shift]
+        if shape[d] != 1 and shape[d] != x.shape[d]:
+            return None
+    if has_shape(x, x.ndim, shape) and shift == 0:
+        return x
+    out = empty(x.ndim, shape, x.dtype, x.storage.device)
+    primitives.reduce(primitives.REDUCE_SUM, out, x)
+    return new_tensor(out.storage, out.dtype, n, &shape[shift], &out.strides[shift], 0) if shift else out
 
 
-def _sum_to(TensorBase self, size):
+cdef object _sum_to_size(PyObject** a):
+    cdef TensorBase out = summed_to(<TensorBase>a[0], <tuple>a[1])
+    return _sum_to(<TensorBase>a[0], <tuple>a[1]) if out is None else out
+
+
+cdef object _sum_to(TensorBase self, tuple size):
     cdef int shift = self.ndim - <int>len(size), d
     if shift < 0 or any([size[d] not in (1, self.shape[shift + d]) for d in range(len(size))]):
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{sizes_of(self)}}}.")
@@ -80,6 +99,12 @@ def _sum_to(TensorBase self, size):
         return sum_(self) if not len(size) and self.dtype.category < CAT_FLOAT else self
     out = sum_(self, tuple(dims), True)
     return reshape(out, tuple(size)) if shift else out
+
+
+composite("sum_to_size(Tensor self, Size size)", native(_sum_to_size), function=False,
+          doc="Sum over the dimensions that broadcasting to this tensor's shape had repeated: the transpose of `expand`.",
+          samples=lambda make: [((make(2, 3, 4), (3, 1)), {})],
+          reference="np.sum(self, axis=(0, 2), keepdims=True)[0]")
 
 
 composite("broadcast_tensors(Tensor... tensors) -> Tensor[]", lambda tensors: _broadcast_all(tensors), method=False,
@@ -124,3 +149,16 @@ def broadcast_shapes(*shapes):
     for s in shapes:
         shape = _broadcast_shape(shape, (s,) if isinstance(s, int) else tuple(s))
     return Size(shape)
+
+
+cdef object _is_same_size(PyObject** a):
+    return has_shape(<TensorBase>a[0], (<TensorBase>a[1]).ndim, (<TensorBase>a[1]).shape)
+
+
+composite("is_same_size(Tensor self, Tensor other) -> bool", native(_is_same_size), doc="""Whether two tensors have the same shape.
+
+    Examples
+    --------
+    >>> tensorgrad.is_same_size(tensorgrad.ones(2, 3), tensorgrad.zeros(2, 3))
+    True
+    """)

@@ -2,10 +2,11 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
-from tensorgrad._core cimport fused, primitives
+from tensorgrad._core cimport primitives
 from tensorgrad._core.declaration cimport native
 from tensorgrad._core.operator cimport Operator, handle
-from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty, new_tensor
+from tensorgrad._core.types cimport CONTIGUOUS, TensorBase, empty
+from tensorgrad.ops.broadcast cimport summed_to
 from tensorgrad.ops.matmul cimport (
     _are_plain_matrices, _plain_product, check_added, check_matrices, check_operands, expand_checked, shaped, sizes_of,
     turned, view2)
@@ -79,14 +80,10 @@ def _rows(TensorBase x):
     return reshape(x, (prod(sizes[:-1]), sizes[-1]))
 
 
-def linear_bias_vjp(TensorBase grad, bias_shape, weight_shape):
-    cdef TensorBase out
-    cdef int64_t shape[2]
-    if grad.ndim == 2 and fused.is_plain(grad) and len(bias_shape) == 1 and bias_shape[0] == grad.shape[1]:
-        shape[0], shape[1] = 1, grad.shape[1]
-        out = empty(2, shape, grad.dtype, grad.storage.device)
-        primitives.reduce(primitives.REDUCE_SUM, out, grad)
-        return new_tensor(out.storage, out.dtype, 1, &shape[1], &out.strides[1], 0)
+def linear_bias_vjp(TensorBase grad, tuple bias_shape, weight_shape):
+    cdef TensorBase out = summed_to(grad, bias_shape) if len(weight_shape) == 2 else None
+    if out is not None:
+        return out
     return sum_to_size(unsqueeze(grad, -1) if len(weight_shape) == 1 else grad, bias_shape)
 
 

@@ -243,7 +243,7 @@ def _neg_check(self):
 
 
 elementwise(<size_t>&tg_k_neg, "neg(Tensor self)", partials={"self": -1}, reference="-self", aliases=("negative",),
-            check=_neg_check, doc="The negative of each element.")
+            check_integers=_neg_check, doc="The negative of each element.")
 elementwise(<size_t>&tg_k_abs, "abs(Tensor self)", vjp={"self": lambda grad, self: grad * sgn(self)},
             jvp=lambda self, self_t: real(self_t * conj(sgn(self))), reference="np.abs(self)", domain=(0.2, 2.0),
             aliases=("absolute",), doc="Absolute value of each element; of a complex one the modulus, a real number.")

@@ -62,7 +62,7 @@ cdef extern from *:
     }
 
     static const tg_kernel_table tg_cpu = {
-        tg_pointwise, tg_copy, tg_fill, tg_reduce, tg_argreduce, tg_scan, tg_sort, tg_gather, tg_scatter,
+        tg_pointwise, tg_plain_loop, tg_copy, tg_fill, tg_reduce, tg_argreduce, tg_scan, tg_sort, tg_gather, tg_scatter,
         tg_matmul_any, tg_random, tg_randperm, tg_arange};
 
     static int tg_conv_any(const tg_conv *c, char *y, const char *x, const char *w, const char *bias) {

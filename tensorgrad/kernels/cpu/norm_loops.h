@@ -3,16 +3,10 @@
 /* y = (x - mean) rstd w + b, with rstd = 1 / sqrt(variance + eps). */
 TG_CLONES static void TG_OF(tg_layer_norm_rows)(T *restrict out, T *restrict mean, T *restrict rstd, const T *restrict in,
                                                 const T *restrict w, const T *restrict b, int64_t begin, int64_t end, int64_t n, T eps) {
-    T tile[512];
     for (int64_t row = begin; row < end; row++) {
         const T *restrict x = in + row * n;
         T *restrict y = out + row * n;
-        T m = TG_OF(tg_row_sum)(x, n) / (T)n, squares = 0;
-        for (int64_t i = 0; i < n; i += 512) {
-            int64_t k = n - i < 512 ? n - i : 512;
-            for (int64_t j = 0; j < k; j++) tile[j] = x[i + j] - m;
-            squares += TG_OF(tg_row_dot)(tile, tile, k);
-        }
+        T m = TG_OF(tg_row_sum)(x, n) / (T)n, squares = TG_OF(tg_row_squares)(x, n, m);
         T s = 1 / TG_SQRT(squares / (T)n + eps);
         mean[row] = m;
         rstd[row] = s;

@@ -79,24 +79,84 @@ static inline int tg_pointwise_flat(tg_loop loop, int n_inputs, const int *type,
 /* The operands of a kernel that are strided, or of other types than its loop's. */
 typedef struct {
     tg_loop loop;
-    int n_operands, direct; /* direct: contiguous rows of the loop's own types */
+    int n_operands, direct; /* direct: rows of the loop's own types, contiguous or, of an input, a single element */
     const int *type, *dtype;
     char *const *base;
     const tg_iter *it;
     int32_t dim; /* the dimension that is cut */
 } tg_strided;
 
+typedef uint64_t tg_two_words __attribute__((vector_size(16), aligned(1), may_alias));
+
+/* Repeats an element of 1, 2, 4, 8 or 16 bytes. (A memcpy of a constant length would become a slow string instruction.) */
+static inline void tg_repeat(char *restrict out, const char *restrict one, int64_t itemsize, int64_t n) {
+    const int64_t nbytes = n * itemsize;
+    int64_t at = 0;
+    uint64_t word[2];
+    switch (itemsize) {
+    case 1: word[0] = word[1] = *(const uint8_t *)one * 0x0101010101010101u; break;
+    case 2: word[0] = word[1] = *(const uint16_t *)one * 0x0001000100010001u; break;
+    case 4: word[0] = word[1] = *(const uint32_t *)one * 0x0000000100000001u; break;
+    case 8: word[0] = word[1] = *(const uint64_t *)one; break;
+    default: word[0] = ((const uint64_t *)one)[0], word[1] = ((const uint64_t *)one)[1];
+    }
+    const tg_two_words v = {word[0], word[1]};
+    for (; at + 64 <= nbytes; at += 64)
+        for (int k = 0; k < 4; k++) ((tg_two_words *)(out + at))[k] = v;
+    for (; at + 16 <= nbytes; at += 16) *(tg_two_words *)(out + at) = v;
+    if (at < nbytes) memcpy(out + at, word, (size_t)(nbytes - at));
+}
+
+/* Rows that are contiguous, in place; an input that stands still along a row is repeated in a tile. Two dimensions are
+ * walked by pointers alone, in variables of their own: of an array GCC would load two at once that have just been stored
+ * one by one, and the processor would wait for that longer than a short row takes. */
+static void tg_pointwise_rows(const tg_strided *job, const tg_iter *it, char *const *base) {
+    enum { STILL_BYTES = 512, N = 1 + TG_MAX_INPUTS }; /* long enough for the loop, short enough to be filled for each row */
+    _Alignas(64) char tile[N][STILL_BYTES];
+    const int64_t n = it->shape[0], rows = it->ndim > 1 ? it->shape[1] : 1;
+    int64_t length = n, itemsize[N] = {0}, step[N] = {1, 1, 1, 1}, down[N] = {0};
+    tg_cursor c;
+    for (int i = 0; i < job->n_operands; i++) {
+        itemsize[i] = tg_itemsize(job->type[i]);
+        step[i] = it->strides[i][0] * itemsize[i];
+        down[i] = it->ndim > 1 ? it->strides[i][1] * itemsize[i] : 0;
+        if (step[i] == 0) length = tg_min64(length, STILL_BYTES / itemsize[i]);
+    }
+    const int64_t so = step[0], sx = step[1], sy = step[2], sz = step[3];
+    const int64_t down_o = down[0], down_x = down[1], down_y = down[2], down_z = down[3];
+    tg_cursor_init(&c, it);
+    do {
+        char *row[N] = {NULL};
+        for (int i = 0; i < job->n_operands; i++) row[i] = base[i] + c.offset[i] * itemsize[i];
+        char *row_o = row[0], *row_x = row[1], *row_y = row[2], *row_z = row[3];
+        for (int64_t r = 0; r < rows; r++) {
+            char *o = row_o, *x = row_x, *y = row_y, *z = row_z;
+            if (sx == 0) { tg_repeat(tile[1], x, itemsize[1], length); x = tile[1]; }
+            if (sy == 0) { tg_repeat(tile[2], y, itemsize[2], length); y = tile[2]; }
+            if (sz == 0) { tg_repeat(tile[3], z, itemsize[3], length); z = tile[3]; }
+            for (int64_t left = n; left > 0; left -= length) {
+                char *p[N] = {o, x, y, z};
+                job->loop(p, tg_min64(length, left));
+                o += length * so;
+                x += length * sx;
+                y += length * sy;
+                z += length * sz;
+            }
+            row_o += down_o;
+            row_x += down_x;
+            row_y += down_y;
+            row_z += down_z;
+        }
+    } while (tg_cursor_next(&c, it, 2));
+}
+
 static void tg_pointwise_walk(const tg_strided *job, const tg_iter *it, char *const *base) {
     const tg_loop loop = job->loop;
     const int n_operands = job->n_operands, direct = job->direct, *type = job->type;
     tg_cursor c;
     tg_cursor_init(&c, it);
-    if (direct) { /* whole rows, in place */
-        do {
-            char *p[1 + TG_MAX_INPUTS];
-            for (int i = 0; i < n_operands; i++) p[i] = base[i] + c.offset[i] * tg_itemsize(type[i]);
-            loop(p, it->shape[0]);
-        } while (tg_cursor_next(&c, it, 1));
+    if (direct) {
+        tg_pointwise_rows(job, it, base);
         return;
     }
     _Alignas(64) char tile[1 + TG_MAX_INPUTS][TG_TILE * 16];
@@ -150,6 +210,10 @@ static void tg_pointwise_part(void *context, int64_t begin, int64_t end) {
     tg_pointwise_walk(job, &part, base);
 }
 
+static tg_loop tg_plain_loop(const tg_kernel *k, int dtype) {
+    return dtype == TG_F16 || dtype == TG_BF16 ? tg_half_loop(k, dtype) : k->loop[tg_simd_level][dtype];
+}
+
 /* `in` holds k->n_inputs arrays; an input has the output's shape, or no dimensions at all (a scalar). */
 static int tg_pointwise(const tg_kernel *k, int dtype, const tg_array *out, const tg_array *in) {
     static const int64_t zeros[TG_MAX_DIMS];
@@ -186,7 +250,7 @@ static int tg_pointwise(const tg_kernel *k, int dtype, const tg_array *out, cons
     for (int i = 0; i < n_operands; i++) {
         base[i] = operand[i]->data;
         own[i] = operand[i]->dtype;
-        direct &= own[i] == type[i] && it.strides[i][0] == 1;
+        direct &= own[i] == type[i] && (it.strides[i][0] == 1 || (i > 0 && it.strides[i][0] == 0));
     }
     tg_strided job = {loop, n_operands, direct, type, own, base, &it, 0};
     if (it.numel < TG_PARALLEL_AT) {

@@ -29,37 +29,44 @@ static inline __attribute__((always_inline)) T TG_OF(tg_row_max)(const T *x, int
     return best;
 }
 
-static inline __attribute__((always_inline)) T TG_OF(tg_row_sum)(const T *x, int64_t n) {
-    T sum = 0;
-    int64_t i = 0;
-    if (n >= LANES) {
-        T lanes[LANES];
-        for (int l = 0; l < LANES; l++) lanes[l] = x[l];
-        for (i = LANES; i + LANES <= n; i += LANES)
-            for (int l = 0; l < LANES; l++) lanes[l] += x[i + l];
-        for (int w = LANES / 2; w > 0; w /= 2)
-            for (int l = 0; l < w; l++) lanes[l] += lanes[l + w];
-        sum = lanes[0];
-    }
-    for (; i < n; i++) sum += x[i];
+/* Sums of TERM over a row, where v is what VECTOR or the element at `at` gives: in four vectors, since each addition waits for
+ * the one before it, then in one, then element by element. */
+#define TG_ROW_TOTAL(TERM, VECTOR, ELEMENT)                                                        \
+    typedef T lanes_t __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));             \
+    T sum = 0;                                                                                     \
+    int64_t at = 0;                                                                                \
+    if (n >= LANES) {                                                                              \
+        lanes_t a = {0}, b = {0}, c = {0}, d = {0}, v;                                             \
+        for (; at + 4 * LANES <= n; at += LANES) {                                                 \
+            v = VECTOR; a += TERM; at += LANES;                                                    \
+            v = VECTOR; b += TERM; at += LANES;                                                    \
+            v = VECTOR; c += TERM; at += LANES;                                                    \
+            v = VECTOR; d += TERM;                                                                 \
+        }                                                                                          \
+        for (; at + LANES <= n; at += LANES) { v = VECTOR; a += TERM; }                            \
+        a = (a + b) + (c + d);                                                                     \
+        T lanes[LANES];                                                                            \
+        memcpy(lanes, &a, sizeof lanes);                                                           \
+        for (int w = LANES / 2; w > 0; w /= 2)                                                     \
+            for (int l = 0; l < w; l++) lanes[l] += lanes[l + w];                                  \
+        sum = lanes[0];                                                                            \
+    }                                                                                              \
+    for (; at < n; at++) { const T v = ELEMENT; sum += TERM; }                                     \
     return sum;
+
+static inline __attribute__((always_inline)) T TG_OF(tg_row_sum)(const T *x, int64_t n) {
+    TG_ROW_TOTAL(v, *(const lanes_t *)(x + at), x[at])
 }
 
 static inline __attribute__((always_inline)) T TG_OF(tg_row_dot)(const T *x, const T *y, int64_t n) {
-    T sum = 0;
-    int64_t i = 0;
-    if (n >= LANES) {
-        T lanes[LANES];
-        for (int l = 0; l < LANES; l++) lanes[l] = x[l] * y[l];
-        for (i = LANES; i + LANES <= n; i += LANES)
-            for (int l = 0; l < LANES; l++) lanes[l] += x[i + l] * y[i + l];
-        for (int w = LANES / 2; w > 0; w /= 2)
-            for (int l = 0; l < w; l++) lanes[l] += lanes[l + w];
-        sum = lanes[0];
-    }
-    for (; i < n; i++) sum += x[i] * y[i];
-    return sum;
+    TG_ROW_TOTAL(v, *(const lanes_t *)(x + at) * *(const lanes_t *)(y + at), x[at] * y[at])
 }
+
+/* The sum of (x - shift)^2. */
+static inline __attribute__((always_inline)) T TG_OF(tg_row_squares)(const T *x, int64_t n, T shift) {
+    TG_ROW_TOTAL(v * v, *(const lanes_t *)(x + at) - shift, x[at] - shift)
+}
+#undef TG_ROW_TOTAL
 
 /* The sum of exp(x - shift); the exponentials are left in `e` unless it is NULL. */
 static inline __attribute__((always_inline)) T TG_OF(tg_row_exp_sum)(T *e, const T *x, int64_t n, T shift) {
