@@ -133,7 +133,8 @@ static int fill(PyObject *module) {
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)fill}, {0, NULL}};
-static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "OWN_NAME", "The names of the modules beside this one.", 0, NULL, slots};
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "OWN_NAME", "The names of the modules beside this one.", 0, NULL, slots};
 
 PyMODINIT_FUNC PyInit_OWN_NAME(void) {
     return PyModuleDef_Init(&definition);

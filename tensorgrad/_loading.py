@@ -1,7 +1,8 @@
 """Where Python finds the compiled modules: all of them lie in one shared object, ``_compiled``.
 
-Each shared object costs a fifth of a millisecond to open, and a page and a table of symbols on the disk; there are seventy
-modules. Python asks a shared object for ``PyInit_`` and the last part of the module's name, so one can hold them all.
+Each shared object costs a fifth of a millisecond to open, and a page and a table of symbols on the disk; there are
+seventy modules. Python asks a shared object for ``PyInit_`` and the last part of the module's name, so one can hold
+them all.
 """
 
 import sys

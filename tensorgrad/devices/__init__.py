@@ -28,8 +28,7 @@ from tensorgrad._core.device import (
     registered_backends,
 )
 from tensorgrad._core.primitives import DeviceArray, device_array
-from tensorgrad.devices._backend import Backend, KernelTime
-from tensorgrad.devices._functions import UnsupportedFunctionError
+from tensorgrad.devices._backend import Backend, KernelTime, UnsupportedFunctionError
 
 __all__ = [
     "CONTRACT_VERSION",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+from tensorgrad._core.graph import _type_names
 from tensorgrad._core.primitives import DeviceArray
 
 
@@ -30,6 +32,39 @@ class KernelTime(NamedTuple):
     thread: int
     launched: int
     duration: int
+
+
+class UnsupportedFunctionError(NotImplementedError):
+    """An elementwise operator needs a function that the device does not have, as `Backend.functions` says.
+
+    Attributes
+    ----------
+    operator : str
+        The kernel's name, such as ``"i0"``.
+    function : str
+        What its expression calls, without ``tg_``: ``"i0_d"``.
+    dtype : str
+        The dtype that it is called for.
+    device : str
+        The device, with its index.
+
+    Examples
+    --------
+    >>> from tensorgrad.devices import UnsupportedFunctionError
+    >>> print(UnsupportedFunctionError("i0", "i0_d", "float64", "abacus:0"))
+    "i0" not implemented for 'Double' on abacus:0: the device has no function 'i0_d' of float64; move the tensors \
+to the CPU for it
+    """
+
+    def __init__(self, operator: str, function: str, dtype: str, device: str) -> None:
+        super().__init__(operator, function, dtype, device)
+        self.operator, self.function, self.dtype, self.device = operator, function, dtype, device
+
+    def __str__(self) -> str:
+        return (
+            f"\"{self.operator}\" not implemented for '{_type_names[self.dtype]}' on {self.device}: the device has no "
+            f"function '{self.function}' of {self.dtype}; move the tensors to the CPU for it"
+        )
 
 
 class Backend:
@@ -77,12 +112,17 @@ class Backend:
 
     contract_version: ClassVar[int]
 
-    #: The functions that the expressions of `pointwise` may call on this device, without ``tg_``, each with the kinds of
-    #: dtypes that it has them for: "i" (integers and bool), "f" and "c", as in ``{"exp": "fc", "abs": "ifc"}``. None
-    #: stands for all. Which functions there are, and what they are of arguments of each kind, is what
+    #: The functions that the expressions of `pointwise` may call on this device, without ``tg_``, each with the kinds
+    #: of dtypes that it has them for: "i" (integers and bool), "f" and "c", as in ``{"exp": "fc", "abs": "ifc"}``.
+    #: None stands for all. Which functions there are, and what they are of arguments of each kind, is what
     #: `tensorgrad.devices.reference.c_functions` says; those whose names end in ``_d`` take and return doubles, and
     #: `tensorgrad.devices.reference.c_source` has them as text for languages that are like C.
     functions: Mapping[str, str] | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Programs without a plugin read no expressions, and need not wait for what reads them.
+        importlib.import_module("tensorgrad.devices._functions")
 
     # ---- devices -----------------------------------------------------------------------------------
 
@@ -213,7 +253,8 @@ class Backend:
             A C expression in the operands ``x``, ``y`` and ``z``, such as ``"y > 0 ? x : (T)0"``. In it ``T``
             is the type of `dtype` (float for the 16-bit ones, _Bool for bool), ``R`` the type of its real
             part, and ``tg_NAME(...)`` a function of its argument's type, as ``kernels/cpu/scalar_math.h``
-            defines it, of doubles where the name ends in ``_d``: one of `functions`. Beside C's operators, casts and ``sizeof``, it may use ``__builtin_signbit``.
+            defines it, of doubles where the name ends in ``_d``: one of `functions`. Beside C's operators, casts
+            and ``sizeof``, it may use ``__builtin_signbit``.
         dtype : str
             The type to compute in. Operands are converted to it first, those of dtype bool too: a condition
             is true where it is not zero.

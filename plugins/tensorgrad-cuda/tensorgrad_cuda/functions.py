@@ -8,21 +8,67 @@ from __future__ import annotations
 from tensorgrad.devices.reference import c_source
 
 #: CUDA's own, of float and of double.
-OF_ONE = (
-    "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log sqrt exp2 expm1 log1p floor ceil trunc rint "
-    "erf erfc lgamma log2 log10"
-).split()
-OF_TWO = "hypot atan2 copysign pow fmod nextafter".split()
+OF_ONE = [
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "exp",
+    "log",
+    "sqrt",
+    "exp2",
+    "expm1",
+    "log1p",
+    "floor",
+    "ceil",
+    "trunc",
+    "rint",
+    "erf",
+    "erfc",
+    "lgamma",
+    "log2",
+    "log10",
+]
+OF_TWO = ["hypot", "atan2", "copysign", "pow", "fmod", "nextafter"]
 #: What ``kernels/math.cuh`` adds, with the kinds of `tensorgrad.devices.Backend.functions`.
 WRITTEN = {
-    **dict.fromkeys("max min truncdiv floordiv remainder".split(), "if"),
-    **dict.fromkeys("abs sign isnan".split(), "ifc"),
-    **dict.fromkeys("gcd lcm".split(), "i"),
-    **dict.fromkeys("signbit make_c64 make_c128".split(), "f"),
-    **dict.fromkeys("imag conj arg".split(), "c"),
-    **dict.fromkeys("real sigmoid".split(), "fc"),
+    **dict.fromkeys(["max", "min", "truncdiv", "floordiv", "remainder"], "if"),
+    **dict.fromkeys(["abs", "sign", "isnan"], "ifc"),
+    **dict.fromkeys(["gcd", "lcm"], "i"),
+    **dict.fromkeys(["signbit", "make_c64", "make_c128"], "f"),
+    **dict.fromkeys(["imag", "conj", "arg"], "c"),
+    **dict.fromkeys(["real", "sigmoid"], "fc"),
     **dict.fromkeys(
-        "exp exp2 expm1 log log1p log2 log10 sqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh".split(),
+        [
+            "exp",
+            "exp2",
+            "expm1",
+            "log",
+            "log1p",
+            "log2",
+            "log10",
+            "sqrt",
+            "sin",
+            "cos",
+            "tan",
+            "asin",
+            "acos",
+            "atan",
+            "sinh",
+            "cosh",
+            "tanh",
+            "asinh",
+            "acosh",
+            "atanh",
+        ],
         "fc",
     ),
     "fmod": "if",

@@ -14,6 +14,6 @@
 `philox`
     The random numbers of `Backend.random`.
 
-Clarity goes before speed here, and the library itself uses no more of these modules than `typed`, to tell which functions a
-device lacks.
+Clarity goes before speed here, and the library itself uses no more of these modules than `typed`, to tell which
+functions a device lacks.
 """

@@ -1,8 +1,8 @@
 """The special functions that expressions call, as C text that devices compile: one source for the CPU and for them.
 
-``kernels/cpu/special_math.h`` and its neighbours are written in a subset of C that OpenCL C and CUDA C++ share, in terms of
-the functions of ``math.h`` (which both have without a header), of ``INFINITY`` and ``NAN``. So a device gets the functions
-of tomorrow with the library, and not with a release of its plugin.
+``kernels/cpu/special_math.h`` and its neighbours are written in a subset of C that OpenCL C and CUDA C++ share, in
+terms of the functions of ``math.h`` (which both have without a header), of ``INFINITY`` and ``NAN``. So a device gets
+the functions of tomorrow with the library, and not with a release of its plugin.
 """
 
 from __future__ import annotations

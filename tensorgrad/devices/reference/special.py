@@ -42,11 +42,13 @@ def zeta(s, x):
     if x <= 0 and s != math.floor(s):
         return math.nan
     terms = 20 + max(0, math.ceil(-x))
-    total = sum((x + k) ** -s for k in range(terms))
     a = x + terms
-    total += a ** (1 - s) / (s - 1) + 0.5 * a**-s + s * a ** (-s - 1) / 12
-    total -= s * (s + 1) * (s + 2) * a ** (-s - 3) / 720
-    return total + s * (s + 1) * (s + 2) * (s + 3) * (s + 4) * a ** (-s - 5) / 30240
+    total = sum((x + k) ** -s for k in range(terms)) + a ** (1 - s) / (s - 1) + 0.5 * a**-s
+    rising = s * a ** (-s - 1)
+    for k, coefficient in enumerate((1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160)):  # B_2k / (2k)!
+        total += coefficient * rising
+        rising *= (s + 2 * k + 1) * (s + 2 * k + 2) / a**2
+    return total
 
 
 def polygamma(x, n):
