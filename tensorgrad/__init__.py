@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from math import e, inf, nan, pi
 
 from tensorgrad import _loading, _printing, _threads
@@ -82,8 +81,11 @@ from tensorgrad import (  # noqa: E402
     fft,
     func,
     linalg,
+    profiler,
     random,
     special,
+    testing,
+    utils,
 )
 from tensorgrad.autograd import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: E402
 from tensorgrad.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled  # noqa: E402
@@ -117,17 +119,3 @@ def is_complex(input: Tensor) -> bool:
 def numel(input: Tensor) -> int:
     """The number of elements of a tensor."""
     return input.numel()
-
-
-# Few programs name these, so they are imported when one does.
-_ON_DEMAND = frozenset(("profiler", "testing", "utils"))
-
-
-def __getattr__(name: str) -> object:
-    if name in _ON_DEMAND:
-        return importlib.import_module(f"tensorgrad.{name}")
-    raise AttributeError(f"module 'tensorgrad' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_DEMAND})

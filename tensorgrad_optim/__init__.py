@@ -1,6 +1,9 @@
 """Optimizers for tensorgrad."""
 
-from tensorgrad_optim import lr_scheduler, swa_utils
+from __future__ import annotations
+
+import importlib
+
 from tensorgrad_optim.adadelta import Adadelta
 from tensorgrad_optim.adagrad import Adagrad
 from tensorgrad_optim.adam import Adam, AdamW
@@ -13,6 +16,12 @@ from tensorgrad_optim.radam import RAdam
 from tensorgrad_optim.rmsprop import RMSprop
 from tensorgrad_optim.rprop import Rprop
 from tensorgrad_optim.sgd import SGD
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from tensorgrad_optim import lr_scheduler, swa_utils
 
 __version__ = "0.1.0"
 
@@ -33,3 +42,11 @@ __all__ = [
     "lr_scheduler",
     "swa_utils",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    # Many programs train without a schedule. (The package `tensorgrad` has no such function: with one, Python 3.11
+    # looks up each `tensorgrad.zeros` the long way, for 50 ns.)
+    if name in ("lr_scheduler", "swa_utils"):
+        return importlib.import_module(f"tensorgrad_optim.{name}")
+    raise AttributeError(f"module 'tensorgrad_optim' has no attribute '{name}'")

@@ -178,8 +178,7 @@ def import_stubs(known: set[str]) -> Iterator[str]:
     """Modules, and objects from Python modules, that the package shows under its own name."""
     missing = []
     lines = []
-    shown = {name: getattr(tensorgrad, name) for name in dir(tensorgrad)}  # some are imported only now
-    for name, value in sorted(shown.items()):
+    for name, value in sorted(vars(tensorgrad).items()):
         if name[0] == "_" or name in known or isinstance(value, (Operator, tensorgrad.dtype)):
             continue
         if type(value).__module__ == "__future__":

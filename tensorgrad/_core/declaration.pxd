@@ -75,6 +75,7 @@ cdef class Overload:
     cdef bint has_dims
     cdef bint alone                     # a call with one tensor needs no parsing: the defaults stand for the rest
     cdef bint tensors_only              # nor does one with a tensor, or None where it may stand, for each parameter
+    cdef bint loose_sizes               # nor does one with a tensor and ints, which are the sizes that it takes
     cdef bint wraps_defaults            # negative dimensions among them must be made positive
     cdef int n_tensors
     cdef int8_t tensor_params[24]       # those that may hold tensors

@@ -7,7 +7,7 @@ from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, dtype_of
 from tensorgrad._core.operator cimport handle
 from tensorgrad._core.signature cimport (
-    P_ANY, P_DIM, P_DIMS, P_INDICES, P_NEW_DIM, P_OPERAND, P_TENSOR, P_TENSORS, Param, parse_signature)
+    P_ANY, P_DIM, P_DIMS, P_INDICES, P_NEW_DIM, P_OPERAND, P_SIZE, P_TENSOR, P_TENSORS, Param, parse_signature)
 from tensorgrad._core.types cimport TensorBase, make_node_type
 
 from tensorgrad._core.device import set_override_installer
@@ -337,6 +337,8 @@ cdef int compile_overload(Overload o) except -1:
             o.n_inputs += 1
     o.alone = o.signature.types[0] == P_TENSOR and o.signature.n_required == 1 and o.signature.n_params > 0
     o.tensors_only = all([p.type == P_TENSOR and not p.keyword_only for p in o.signature.params])
+    o.loose_sizes = o.signature.n_params == 2 and o.signature.types[0] == P_TENSOR and o.signature.types[1] == P_SIZE \
+        and o.signature.varargs == 1
     for p in o.signature.params[1:]:
         if p.type in (P_DIM, P_NEW_DIM, P_DIMS) and p.default is not None and p.default != ():
             o.wraps_defaults = True

@@ -15,7 +15,7 @@ from tensorgrad._core.operator cimport call1, call2, handle, set_dispatcher
 from tensorgrad._core.overlap cimport check_apart
 from tensorgrad._core.primitives cimport copy, has_shape
 from tensorgrad._core.recording cimport begin_record, detached_clone, finish_record
-from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_OPERAND, P_TENSORS, Slots, own, release
+from tensorgrad._core.signature cimport P_DIM, P_DIMS, P_NEW_DIM, P_OPERAND, P_TENSORS, Slots, own, release, tuple_of
 from tensorgrad._core.tangents cimport is_linear, propagate, run_jvp
 from tensorgrad._core.types cimport (
     HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, VIEW_DEFAULT, VIEW_INFERENCE, VIEW_MULTI_OUTPUT, VIEW_NO_GRAD, NodeBase,
@@ -65,6 +65,8 @@ cdef object dispatch_call(object callable, PyObject* const* args, size_t nargsf,
         elif op.fast == nargs and (isinstance(<object>args[1], TensorBase) or (o.signature.types[1] == P_OPERAND and (
                 type(<object>args[1]) is float or type(<object>args[1]) is int))):
             return run(o, <PyObject**>args)
+        elif o.loose_sizes and _are_ints(args, nargs):
+            return _run_with_sizes(o, args, nargs)
         elif o.tensors_only and nargs == o.signature.n_positional and _are_tensors(o, args, nargs):
             return run(o, <PyObject**>args)
     kw = None if kwnames == NULL else <object>kwnames
@@ -85,6 +87,22 @@ cdef inline bint _are_tensors(Overload o, PyObject* const* args, Py_ssize_t narg
         if not is_tensor(<PyObject*>args[i]) and not (o.signature.takes_none[i] and <object>args[i] is None):
             return False
     return True
+
+
+cdef inline bint _are_ints(PyObject* const* args, Py_ssize_t nargs) noexcept:
+    cdef Py_ssize_t i
+    for i in range(1, nargs):
+        if type(<object>args[i]) is not int:
+            return False
+    return nargs > 1
+
+
+cdef object _run_with_sizes(Overload o, PyObject* const* args, Py_ssize_t nargs):
+    """``x.view(2, 3)``: the sizes are one argument."""
+    cdef PyObject* a[2]
+    cdef tuple sizes = tuple_of(args + 1, nargs - 1)
+    a[0], a[1] = args[0], <PyObject*>sizes
+    return run(o, a)
 
 
 cdef bint _parse(Overload o, PyObject* const* args, Py_ssize_t nargs, object kw, Slots* slots, bint explain) except -1:

@@ -41,6 +41,7 @@ cdef class Signature:
     cdef int parse(self, PyObject* const* args, Py_ssize_t nargs, object kwnames, Slots* slots, bint explain) except -1
 
 cdef Signature parse_signature(str text)
+cdef tuple tuple_of(PyObject* const* args, Py_ssize_t n)
 cdef void own(Slots* slots, int i, object x) noexcept
 cdef void release_owned(Slots* slots) noexcept
 

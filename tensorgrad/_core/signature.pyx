@@ -281,7 +281,7 @@ cdef void release_owned(Slots* slots) noexcept:
         i += 1
 
 
-cdef tuple _tuple_of(PyObject* const* items, Py_ssize_t n):
+cdef tuple tuple_of(PyObject* const* items, Py_ssize_t n):
     cdef tuple result = PyTuple_New(n)
     cdef Py_ssize_t i
     for i in range(n):
@@ -343,7 +343,7 @@ cdef class Signature:
                 and _is_int(<object>args[self.varargs + 1]):
             loose = True
         if loose:
-            converted = _ints(_tuple_of(args + self.varargs, nargs - self.varargs))
+            converted = _ints(tuple_of(args + self.varargs, nargs - self.varargs))
             if converted is NotImplemented:
                 if explain:
                     raise TypeError(f"{self.name}(): {_position(self, self.varargs)} must be tuple of ints, but found element "

@@ -20,8 +20,6 @@ IMPORT = "import tensorgrad, tensorgrad_nn, tensorgrad_optim"
 # Modules of the standard library that tensorgrad may import though NumPy (1.26 to 2.4) does not, and why.
 ALLOWED = {
     "__future__": "annotations",
-    "_bisect": "learning rate schedules",
-    "bisect": "learning rate schedules",
     "copy": "deepcopy of tensors and of optimizers' states",
 }
 MOST_MODULES = 195  # of tensorgrad's own, 181 today: each costs 0.1 to 0.5 ms
