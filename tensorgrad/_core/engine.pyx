@@ -1,39 +1,25 @@
 """The backward traversal.
 
-`run_backward` counts how many gradients each reachable node will receive, then runs the nodes in an
+A run counts how many gradients each reachable node will receive, then runs the nodes in an
 order in which all of a node's gradients have arrived before it runs: among the ready ones the most
 recently recorded first. Nothing recurses, and what one run knows of a node lives in the run's own
-map, so that several threads may traverse one graph.
+map, so that several threads may traverse one graph. backward.pyx has the ways in.
 """
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from libc.stdint cimport int8_t, int32_t, int64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, dtype
 from tensorgrad._core.grad_mode cimport anomaly_mode, tg_thread_state, thread_state
-from tensorgrad._core.graph cimport accumulator_of, forward_stack, node_name, retain
+from tensorgrad._core.graph cimport forward_stack, node_name
+from tensorgrad._core.leaves cimport retain
 from tensorgrad._core.operator cimport Operator, call1, call2, combine, handle
-from tensorgrad._core.primitives cimport fill, has_shape
 from tensorgrad._core.profiler cimport begin_evaluation, begin_node, end_event, end_events_inside, innermost_event
 from tensorgrad._core.types cimport (
-    CONTIGUOUS, REQUIRES_GRAD, RETAINS_GRAD, NodeBase, NodeHooks, OutputMeta, TensorBase, call_runner, empty, give, release_saved)
-from tensorgrad._core.view cimport CopySlices, grad_fn_of
-
-cdef extern from "node_map.h":
-    ctypedef struct tg_node_entry:
-        void* node
-        void* grads
-        int32_t waiting
-        int8_t wanted
-        int8_t captured
-    ctypedef struct tg_node_map:
-        tg_node_entry* entries
-        int64_t size
-        int64_t count
-    tg_node_entry* tg_node_find(const tg_node_map* m, const void* node)
-    tg_node_entry* tg_node_insert(tg_node_map* m, void* node, int* is_new)
+    CONTIGUOUS, NodeBase, NodeHooks, OutputMeta, TensorBase, give, release_saved)
+from tensorgrad._core.view cimport CopySlices
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* o)
@@ -49,7 +35,6 @@ cdef extern from *:
 cdef Operator op_add = handle("add")
 cdef Operator op_add_ = handle("add_")
 cdef Operator op_sum_to_size = handle("sum_to_size")
-cdef Operator op_expand = handle("expand")
 cdef Operator op_to = handle("to")
 cdef Operator op_real = handle("real")
 cdef Operator op_isnan = handle("isnan")
@@ -71,6 +56,14 @@ def current_run():
     return -1 if tg_current_run == NULL else (<Run>tg_current_run).number
 
 
+cdef Run new_run(list roots, bint keep_graph, bint whole):
+    """A run from these nodes; `whole` if it names no inputs."""
+    cdef Run r = Run.__new__(Run)
+    r.whole = whole and (tg_current_run == NULL or (<Run>tg_current_run).whole)
+    r.keep_graph, r.roots = keep_graph, roots
+    return r
+
+
 def runs_whole_graph():
     """Whether neither the backward run in progress in this thread nor one around it is for named inputs only."""
     return tg_current_run == NULL or (<Run>tg_current_run).whole
@@ -86,11 +79,6 @@ def will_execute(NodeBase node):
 
 
 cdef int64_t _runs = 0
-
-
-cdef struct Heap:
-    PyObject** items            # ready nodes, the latest recorded first; borrowed from the run's map
-    int64_t count, size
 
 
 cdef int make_room(PyObject*** items, int64_t* size) except -1:
@@ -139,16 +127,6 @@ cdef PyObject* pop(Heap* heap) noexcept:
 
 cdef class Run:
     """One backward run."""
-    cdef tg_node_map map
-    cdef Heap ready             # also the stack of the first visit
-    cdef PyObject** result      # what the node in hand gives each of its edges; NULL between nodes
-    cdef int64_t n_result
-    cdef list roots             # keeps the graph alive while it is traversed
-    cdef dict captures          # node -> {output_nr: [positions]}
-    cdef list captured
-    cdef bint keep_graph, accumulate, create_graph
-    cdef bint whole             # neither this run nor one around it names inputs
-    cdef int64_t number
 
     def __dealloc__(self):
         cdef int64_t i
@@ -568,146 +546,3 @@ cdef int explain_anomaly(NodeBase node) except -1:
         warnings.warn(f"\n\nPrevious calculation was induced by {node_name(parent)}. Traceback of forward call that induced the "
                       f"previous calculation:\n{''.join(forward_stack(parent))}", stacklevel=1)
     return 0
-
-
-cdef tuple edge_of(object root):
-    """(node, output number) of a tensor or of a gradient edge; (None, 0) where no gradient flows."""
-    cdef TensorBase x
-    if not isinstance(root, TensorBase):
-        return root[0], root[1]
-    x = <TensorBase>root
-    node = grad_fn_of(x)
-    if node is not None:
-        return node, x.output_nr
-    if x.flags & REQUIRES_GRAD:
-        return accumulator_of(x), 0
-    return None, 0
-
-
-_unused = ("The differentiated Tensor at index {} appears to not have been used in the graph. Set allow_unused=True if this is "
-           "the desired behavior.")
-
-
-cdef bint backward_from(TensorBase x, object gradient, bint keep_graph) except -1:
-    """``x.backward(gradient)`` without further options; False where `autograd.backward` has to look more closely."""
-    cdef Run r
-    cdef tg_thread_state* st = thread_state()
-    cdef TensorBase g
-    if st.levels != NULL and st.depth or x.wrap is not None or not x.flags & REQUIRES_GRAD or x.dtype.category < CAT_FLOAT:
-        return False
-    if gradient is None:
-        if x.numel != 1 or x.dtype.category != CAT_FLOAT:
-            return False
-        g = empty(x.ndim, x.shape, x.dtype, x.storage.device)
-        fill(g, 1)
-    else:
-        if not isinstance(gradient, TensorBase):
-            return False
-        g = <TensorBase>gradient
-        if g.wrap is not None or g.dtype is not x.dtype or not has_shape(g, x.ndim, x.shape):
-            return False
-    r = Run.__new__(Run)
-    r.whole = tg_current_run == NULL or (<Run>tg_current_run).whole
-    r.keep_graph = keep_graph
-    node, output_nr = edge_of(x)
-    r.roots = [node]
-    r.count_dependencies()
-    r.want_all()
-    r.start((output_nr,), (g,))
-    return True
-
-
-def gradient_edge_of(root):
-    return edge_of(root)
-
-
-def run_backward(tuple roots, tuple grads, bint keep_graph, bint create_graph, inputs, bint allow_unreachable,
-                 bint accumulate_grad):
-    """Traverse the graph from `roots`.
-
-    Parameters
-    ----------
-    roots : tuple of Tensor or (Node, int)
-        Where the traversal begins.
-    grads : tuple of Tensor
-        The gradient of each root.
-    keep_graph : bool
-        Keep what the nodes saved.
-    create_graph : bool
-        Record the backward computation itself.
-    inputs : tuple or None
-        Only what leads to these is run.
-    allow_unreachable : bool
-        An input that the roots do not depend on is None in the result instead of an error.
-    accumulate_grad : bool
-        Add the gradients to ``.grad`` of the inputs instead of returning them.
-
-    Returns
-    -------
-    tuple or None
-        The gradients of `inputs`, unless they are accumulated.
-    """
-    cdef Run r = Run.__new__(Run)
-    cdef tg_node_entry* e
-    cdef NodeBase node
-    r.whole = inputs is None and (tg_current_run == NULL or (<Run>tg_current_run).whole)
-    r.roots, r.keep_graph, r.create_graph, r.captures = [], keep_graph, create_graph, {}
-    starts = []
-    for i, root in enumerate(roots):
-        node, output_nr = edge_of(root)
-        if node is None:
-            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
-        r.roots.append(node)
-        starts.append(output_nr)
-    r.count_dependencies()
-    if inputs is not None:
-        r.captured = [None] * len(inputs)
-        for i, x in enumerate(inputs):
-            node, output_nr = edge_of(x)
-            if node is None:
-                raise RuntimeError(f"One of the differentiated Tensors does not require grad (input {i})")
-            e = tg_node_find(&r.map, <PyObject*>node)
-            if e == NULL:
-                if not allow_unreachable:
-                    raise RuntimeError(_unused.format(i))
-                continue
-            e.captured = 1
-            r.captures.setdefault(node, {}).setdefault(output_nr, []).append(i)
-        r.mark_wanted()
-    else:
-        r.want_all()
-    r.start(tuple(starts), grads)
-    if inputs is not None and accumulate_grad:
-        _accumulate_all(inputs, r.captured, create_graph)
-        return None
-    if inputs is None:
-        return None
-    if not allow_unreachable:
-        for i, grad in enumerate(r.captured):
-            if grad is None:
-                raise RuntimeError(_unused.format(i))
-    return tuple(r.captured)
-
-
-cdef int _accumulate_all(inputs, grads, bint create_graph) except -1:
-    cdef tg_thread_state* st = thread_state()
-    cdef int grad_before = st.grad
-    st.grad = create_graph
-    try:
-        for x, grad in zip(inputs, grads):
-            if grad is not None:
-                _accumulate_into(x, grad)
-    finally:
-        st.grad = grad_before
-    return 0
-
-
-cdef int _accumulate_into(TensorBase x, TensorBase grad) except -1:
-    """backward(inputs=...): add to .grad, of a leaf as AccumulateGrad would (its hooks have run already)."""
-    if x.flags & RETAINS_GRAD and x.grad_fn is not None:
-        return 0        # retained on the way
-    if x.grad_fn is None:
-        node = accumulator_of(x)
-        call_runner(node, [grad])
-        return 0
-    return retain(x, grad)

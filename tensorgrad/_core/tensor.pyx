@@ -7,10 +7,10 @@ from cpython.object cimport Py_EQ, Py_GT, Py_LE, Py_LT, Py_NE, PyObject
 from libc.stdint cimport int64_t
 
 from tensorgrad._core.device cimport cpu
-from tensorgrad._core.engine cimport backward_from
+from tensorgrad._core.backward cimport backward_from
 from tensorgrad._core.dtype cimport CAT_COMPLEX, CAT_FLOAT, CAT_INT, default_code, dtype_of
 from tensorgrad._core.grad_mode cimport thread_state
-from tensorgrad._core.graph cimport read_grad
+from tensorgrad._core.leaves cimport read_grad
 from tensorgrad._core.operator cimport Operator, call1, call2, combine, handle
 from tensorgrad._core.primitives cimport decode
 from tensorgrad._core.types cimport (

@@ -1,6 +1,6 @@
 """Automatic differentiation: `backward`, `grad`, and what one needs to write, steer and check derivatives."""
 
-from tensorgrad._core.graph import mark_grads_zero as zero_grad_
+from tensorgrad._core.leaves import mark_grads_zero as zero_grad_
 from tensorgrad._core.profiler import is_running as _profiler_enabled
 from tensorgrad._core.tensor import services
 from tensorgrad._core.transforms import set_fallback_warnings as _debug_only_display_vmap_fallback_warnings

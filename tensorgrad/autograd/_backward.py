@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from tensorgrad._core.engine import run_backward
+from tensorgrad._core.backward import run_backward
 from tensorgrad._core.grad_mode import transform_depth
 from tensorgrad._core.operator import all_operators
 from tensorgrad._core.size import Size

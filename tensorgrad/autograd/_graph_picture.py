@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tensorgrad._core.engine import gradient_edge_of
+from tensorgrad._core.backward import gradient_edge_of
 from tensorgrad._core.tensor import Tensor
 from tensorgrad.autograd._layered_layout import layered
 

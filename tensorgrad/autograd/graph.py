@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tensorgrad._core.engine import current_run, gradient_edge_of, will_execute
+from tensorgrad._core.backward import gradient_edge_of
+from tensorgrad._core.engine import current_run, will_execute
 from tensorgrad._core.grad_mode import pop_saved_hooks, push_saved_hooks
 from tensorgrad._core.graph import Node, SavedTensor
 from tensorgrad._core.hooks import RemovableHandle

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tensorgrad._core.engine import gradient_edge_of, run_backward
+from tensorgrad._core.backward import gradient_edge_of, run_backward
 from tensorgrad._core.grad_mode import pop_level, push_level
 from tensorgrad._core.operator import all_operators
 from tensorgrad._core.tensor import Tensor

@@ -13,7 +13,7 @@ from libc.string cimport memcmp
 
 from tensorgrad._core.dtype cimport CAT_FLOAT, TG_F32, TG_F64
 from tensorgrad._core.grad_mode cimport tg_thread_state, thread_state
-from tensorgrad._core.graph cimport read_grad
+from tensorgrad._core.leaves cimport read_grad
 from tensorgrad._core.operator cimport Operator, handle
 from tensorgrad._core.types cimport CONTIGUOUS, INFERENCE, REQUIRES_GRAD, TensorBase, device_of
 from tensorgrad._core.view cimport check_inplace
