@@ -162,7 +162,7 @@ NOTES: dict[str, str] = {
     ),
     "elementwise, 1e4, 1e6 and 16e6 floats": (
         "pow of two tensors keeps 2 ULP over its whole range and is computed in double for that, where NumPy's allows "
-        "4 ULP; it takes two thirds of PyTorch's time. tanh and sigmoid take an exponential and a division in any case. "
+        "4 ULP; it takes two thirds of PyTorch's time. tanh and sigmoid take an exponential and a division anyway. "
         "At 16e6, sums read at the memory's speed."
     ),
     "rows and columns of 1000x1000, adds of other types at 1e6": (

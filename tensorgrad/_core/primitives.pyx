@@ -420,6 +420,8 @@ cdef int copy(TensorBase dst, TensorBase src) except -1:
     cdef int status
     cdef const tg_kernel_table* to = table_of(dst)
     cdef const tg_kernel_table* source = table_of(src)
+    if not has_shape(src, dst.ndim, dst.shape):     # an operator's derivative may be called with anything
+        raise RuntimeError(f"cannot copy a tensor of shape {list(shape_tuple(src))} into one of shape {list(shape_tuple(dst))}")
     if to == NULL or source == NULL:
         return _transfer(dst, src)
     describe(dst, &d)

@@ -284,6 +284,16 @@ def test_fuzzer(seed, tmp_path):
     assert returned + raised == 6000
 
 
+def test_derivatives_of_views_refuse_gradients_of_other_shapes():
+    grad = tg.ones(10, 5, 1, dtype=tg.int16)
+    for name, arguments in [
+        ("slice_backward", ((8, 100), 0, None, 3, 3)), ("select_backward", ((8, 100), 0, 1)),
+        ("diagonal_backward", ((8, 100), 0, 0, 1)),
+    ]:
+        with pytest.raises(RuntimeError, match=r"cannot copy a tensor of shape \[10, 5, 1\] into one of shape"):
+            all_operators()[name](grad, *arguments)
+
+
 def test_absurd_sizes_are_refused_at_once():
     """In an address space that could not hold them; nothing may loop over what it cannot make."""
     program = textwrap.dedent("""
