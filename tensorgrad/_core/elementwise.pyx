@@ -7,7 +7,8 @@ from tensorgrad._core.device cimport cpu
 from tensorgrad._core.device cimport device as Device
 from tensorgrad._core.device cimport tg_kernel, tg_loop
 from tensorgrad._core.dtype cimport (
-    CAT_COMPLEX, CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, category_of, combine_categories, default_code, dtype_of, promote, to_complex_code, to_real_code)
+    CAT_COMPLEX, CAT_FLOAT, CAT_INT, TG_BOOL, TG_I64, TG_U8, category_of, combine_categories, default_code, dtype_of, promote,
+    to_complex_code, to_real_code)
 from tensorgrad._core.dtype cimport dtype as DType
 from tensorgrad._core.operator cimport Operator, call1, handle
 from tensorgrad._core.overlap cimport overlaps_itself, ranges_meet, same_geometry

@@ -165,7 +165,7 @@ cdef int run_operator_node(NodeBase node, PyObject** grads, PyObject** result) e
     cdef Overload o = <Overload>node.op
     cdef Formula f
     cdef int i, k = 0, others = node.n_edges - o.n_inputs
-    cdef object g, p
+    cdef object g
     if o.joint:
         g = _evaluate(o, <Formula>o.formulas[0], node, grads)
         if isinstance(g, TensorBase):
